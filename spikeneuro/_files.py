@@ -1,0 +1,47 @@
+"""Files that are whole or absent: atomic writes and fingerprints."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path` through a temporary file in the same folder, fsync and rename."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def fingerprint(parts: Iterable[Any]) -> str:
+    """SHA-256 (first 16 hexadecimal digits) of arrays, strings and numbers in their order.
+
+    Arrays count with shape, dtype and content, everything else with type and ``repr``; each part is delimited,
+    so that moving a boundary changes the result.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray) and part.dtype != object:
+            digest.update(f"array:{part.shape}:{part.dtype.str};".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, np.ndarray):
+            digest.update(f"objects:{part.shape};".encode())
+            digest.update(fingerprint(part.ravel().tolist()).encode())
+        else:
+            text = repr(part)
+            digest.update(f"{type(part).__name__}:{len(text)}:{text};".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Suites, plans, runs and the store of results."""

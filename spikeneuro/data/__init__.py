@@ -1,0 +1,1 @@
+"""Recordings, loaders, simulators, splits and the leakage audit."""

@@ -1,0 +1,1 @@
+"""Signals to spikes, and back where that is possible."""

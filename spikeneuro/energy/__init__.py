@@ -1,0 +1,1 @@
+"""Operation counts, cost models and the ledger that joins them."""

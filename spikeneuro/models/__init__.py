@@ -1,0 +1,1 @@
+"""Complete networks and classical pipelines behind one registry."""

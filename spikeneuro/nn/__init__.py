@@ -1,0 +1,1 @@
+"""Spiking layers, readouts and the wrapper for layers that know no time."""

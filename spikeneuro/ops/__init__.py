@@ -1,0 +1,1 @@
+"""Neuron equations and their backends: tensors in, tensors out."""
