@@ -42,9 +42,7 @@ def check_number(
     """
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     if isinstance(value, bool) or not isinstance(value, kinds):
-        raise InputError(
-            f"{name} must be {'an integer' if integer else 'a number'}, got {value!r}."
-        )
+        raise InputError(f"{name} must be {'an integer' if integer else 'a number'}, got {value!r}.")
     above = value >= low if closed in ("both", "left") else value > low
     below = value <= high if closed in ("both", "right") else value < high
     if not (above and below):
@@ -53,7 +51,7 @@ def check_number(
             "]" if closed in ("both", "right") else ")",
         )
         raise InputError(f"{name} must lie in {left}{low:g}, {high:g}{right}, got {value!r}.")
-    return value
+    return value  # type: ignore[return-value]  # NumPy scalars pass through as they came
 
 
 def check_finite(X: NDArray[Any], name: str = "X") -> NDArray[Any]:

@@ -96,11 +96,7 @@ def names(
     task : {"classification", "regression", "steps"}, optional
         Only models that can be trained for it.
     """
-    inputs = (
-        None
-        if modality is None
-        else INPUTS_OF_MODALITY[check_choice(modality, INPUTS_OF_MODALITY, "modality")]
-    )
+    inputs = None if modality is None else INPUTS_OF_MODALITY[check_choice(modality, INPUTS_OF_MODALITY, "modality")]
     return [
         row.name
         for row in MODELS
