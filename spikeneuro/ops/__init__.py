@@ -1,1 +1,20 @@
 """Neuron equations and their backends: tensors in, tensors out."""
+
+from spikeneuro.ops import surrogates
+from spikeneuro.ops.functional import choose_backend, lif, membrane, thresholds
+from spikeneuro.ops.reference import lif_reference, resting_state
+from spikeneuro.ops.state import LIFOutput, LIFParameters, LIFSettings, LIFState
+
+__all__ = [
+    "LIFOutput",
+    "LIFParameters",
+    "LIFSettings",
+    "LIFState",
+    "choose_backend",
+    "lif",
+    "lif_reference",
+    "membrane",
+    "resting_state",
+    "surrogates",
+    "thresholds",
+]

@@ -1,0 +1,315 @@
+"""The neuron op as torch sees it: `spikeneuro::lif` and `spikeneuro::recurrent_lif`.
+
+Registered with a fake implementation and an autograd formula, so that `torch.compile`, `torch.export`, attribution
+and the energy ledger see one node. Argument order (positions are stable; the energy ledger reads them):
+
+====================  =====================================================================================
+position              argument
+====================  =====================================================================================
+0                     x, (time, batch, *features)
+(recurrent: 1, 2)     weight (neurons after, neurons before), bias or None
+next 5                beta, gain, threshold, v_rest, v_reset: broadcast over the features
+next 3                alpha, rho, kappa or None: no synaptic current, no adaptation
+next 1                mask or None: rhythm, broadcasts to x
+next 6                v, current, adaptation, history, pending, refractory_left or None: initial state
+next 8                reset, reset_timing, detach_reset, comparison, zero_discards_input, refractory,
+                      refractory_integrates, preserve_reset
+next 2                surrogate (name), surrogate_parameters
+(recurrent: next 1)   delay
+next 3                keep_current, keep_adaptation, backend ("reference" or "numba")
+====================  =====================================================================================
+
+Outputs: spikes, potential (membrane before the same-step reset), the six parts of the final state, current of every
+step, adaptation of every step. Parts that do not exist or were not asked for have shape (0,).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikeneuro.ops import surrogates
+from spikeneuro.ops.reference import lif_reference
+from spikeneuro.ops.state import LIFOutput, LIFParameters, LIFSettings, LIFState
+
+_PARAMETERS = (
+    "Tensor beta, Tensor gain, Tensor threshold, Tensor v_rest, Tensor v_reset, "
+    "Tensor? alpha, Tensor? rho, Tensor? kappa"
+)
+_STATE = "Tensor? v, Tensor? current, Tensor? adaptation, Tensor? history, Tensor? pending, Tensor? refractory_left"
+_SETTINGS = (
+    "str reset, str reset_timing, bool detach_reset, str comparison, bool zero_discards_input, int refractory, "
+    "bool refractory_integrates, bool preserve_reset, str surrogate, float[] surrogate_parameters"
+)
+_KEEP = "bool keep_current, bool keep_adaptation, str backend"
+_RESULT = (
+    "(Tensor spikes, Tensor potential, Tensor v_last, Tensor current_last, Tensor adaptation_last, "
+    "Tensor history_last, Tensor pending_last, Tensor refractory_last, Tensor currents, Tensor adaptations)"
+)
+LIF_SCHEMA = f"(Tensor x, {_PARAMETERS}, Tensor? mask, {_STATE}, {_SETTINGS}, {_KEEP}) -> {_RESULT}"
+RECURRENT_SCHEMA = (
+    f"(Tensor x, Tensor weight, Tensor? bias, {_PARAMETERS}, Tensor? mask, {_STATE}, {_SETTINGS}, int delay, {_KEEP})"
+    f" -> {_RESULT}"
+)
+BACKWARD_SCHEMA = (
+    "(Tensor? grad_spikes, Tensor? grad_potential, Tensor? grad_v, Tensor? grad_current, Tensor? grad_history, "
+    "Tensor? grad_pending, Tensor? grad_currents, Tensor potential, Tensor? spikes, Tensor? currents, Tensor? x, "
+    f"Tensor? weight, Tensor? bias, {_PARAMETERS}, Tensor? v, Tensor? current, Tensor? history, Tensor? pending, "
+    f"{_SETTINGS}, bool[] wanted) -> Tensor[]"
+)
+
+
+class _Call(NamedTuple):
+    """Arguments of either op, put in order."""
+
+    x: Tensor
+    parameters: LIFParameters
+    mask: Tensor | None
+    state: LIFState
+    settings: LIFSettings
+    delay: int
+    keep_current: bool
+    keep_adaptation: bool
+    backend: str
+
+
+def flatten(call: _Call) -> tuple[Any, ...]:
+    """Positional arguments of the op for `call`, the inverse of `_parse`."""
+    p, s = call.parameters, call.settings
+    head = (call.x,) if p.weight is None else (call.x, p.weight, p.bias)
+    tail = (call.keep_current, call.keep_adaptation, call.backend)
+    numbers = (p.beta, p.gain, p.threshold, p.v_rest, p.v_reset, p.alpha, p.rho, p.kappa)
+    return (
+        *head, *numbers, call.mask, *call.state, *settings_to_arguments(s),
+        *(() if p.weight is None else (call.delay,)), *tail,
+    )  # fmt: skip
+
+
+def settings_to_arguments(settings: LIFSettings) -> tuple[Any, ...]:
+    """Settings as arguments that a schema can hold."""
+    return (
+        settings.reset, settings.reset_timing, settings.detach_reset, settings.comparison,
+        settings.zero_discards_input, settings.refractory, settings.refractory_integrates, settings.preserve_reset,
+        settings.surrogate.name, list(settings.surrogate.parameters),
+    )  # fmt: skip
+
+
+def settings_from_arguments(arguments: Sequence[Any]) -> LIFSettings:
+    """Inverse of `settings_to_arguments`."""
+    *choices, surrogate, options = arguments
+    return LIFSettings(*choices, surrogate=surrogates.SURROGATES[surrogate](*options))
+
+
+def _parse(arguments: Sequence[Any], recurrent: bool) -> _Call:
+    x, *rest = arguments
+    weight, bias = (rest.pop(0), rest.pop(0)) if recurrent else (None, None)
+    numbers, rest = rest[:8], rest[8:]
+    mask, state, settings, rest = rest[0], rest[1:7], rest[7:17], rest[17:]
+    delay = rest.pop(0) if recurrent else 0
+    return _Call(
+        x,
+        LIFParameters(*numbers, weight, bias),
+        mask,
+        LIFState(*state),
+        settings_from_arguments(settings),
+        delay,
+        *rest,
+    )
+
+
+def _pack(output: LIFOutput, like: Tensor) -> tuple[Tensor, ...]:
+    parts = (output.spikes, output.potential, *output.state, output.current, output.adaptation)
+    return tuple(like.new_empty(0) if part is None else part for part in parts)
+
+
+def unpack(parts: Sequence[Tensor], call: _Call) -> LIFOutput:
+    """Op's result as an output, with None for parts that do not exist."""
+    p = call.parameters
+    adapts = p.rho is not None and p.kappa is not None
+    exists = (
+        True, p.alpha is not None, adapts, p.weight is not None or adapts,
+        call.settings.delayed, call.settings.refractory > 0,
+    )  # fmt: skip
+    state = LIFState(*(part if here else None for part, here in zip(parts[2:8], exists, strict=True)))
+    return LIFOutput(
+        parts[0], parts[1], state,
+        parts[8] if call.keep_current else None, parts[9] if call.keep_adaptation and adapts else None,
+    )  # fmt: skip
+
+
+def _forward(call: _Call) -> tuple[Tensor, ...]:
+    if call.backend == "numba":
+        from spikeneuro.ops import numba_backend
+
+        output = numba_backend.forward(
+            call.x, call.parameters, call.settings, call.state, keep_current=call.keep_current
+        )
+    else:
+        output = lif_reference(
+            call.x, call.parameters, call.settings, call.state, mask=call.mask, delay=call.delay,
+            keep_current=call.keep_current, keep_adaptation=call.keep_adaptation,
+        )  # fmt: skip
+    return _pack(output, call.x)
+
+
+def _fake(call: _Call) -> tuple[Tensor, ...]:
+    p, x = call.parameters, call.x
+    one = x.shape[1:]
+    adapts = p.rho is not None and p.kappa is not None
+    steps = call.delay + 1 if p.weight is not None else int(adapts)
+    shapes: list[Any] = [
+        x.shape, x.shape, one, one if p.alpha is not None else 0, one if adapts else 0,
+        (steps, *one) if steps else 0, one if call.settings.delayed else 0, one if call.settings.refractory else 0,
+        x.shape if call.keep_current else 0, x.shape if call.keep_adaptation and adapts else 0,
+    ]  # fmt: skip
+    return tuple(x.new_empty(shape) for shape in shapes)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...], recurrent: bool) -> None:
+    ctx.set_materialize_grads(False)
+    call = _parse(inputs, recurrent)
+    p = call.parameters
+    needs_x = call.backend == "reference" or p.gain.requires_grad
+    kept = (
+        call.x if needs_x else None, *p, call.mask, *call.state, output[1],
+        output[0] if recurrent else None, output[8] if call.keep_current else None,
+    )  # fmt: skip
+    ctx.save_for_backward(*kept)
+    ctx.call = call._replace(x=None, parameters=None, mask=None, state=None)
+    ctx.recurrent = recurrent
+
+
+_DIFFERENTIABLE_PARAMETERS = len(LIFParameters._fields)
+
+
+def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    saved = ctx.saved_tensors
+    n = _DIFFERENTIABLE_PARAMETERS
+    call = ctx.call._replace(
+        x=saved[0], parameters=LIFParameters(*saved[1 : n + 1]), mask=saved[n + 1],
+        state=LIFState(*saved[n + 2 : n + 8]),
+    )  # fmt: skip
+    potential, spikes, currents = saved[n + 8 :]
+    needed = ctx.needs_input_grad
+    # In the order of _Call: x, parameters (weight and bias last), state.
+    offset = 3 if ctx.recurrent else 1
+    needs = (
+        needed[0], *needed[offset : offset + 8], *(needed[1:3] if ctx.recurrent else (False, False)),
+        *needed[offset + 9 : offset + 15],
+    )  # fmt: skip
+    if call.backend == "numba":
+        found = _backward_numba(call, grads, needs, potential, spikes, currents)
+    else:
+        found = _backward_reference(call, grads, needs)
+    g_x, g_numbers, g_recurrent, g_state = found[0], found[1:9], found[9:11], found[11:]
+    inputs = (g_x, *(g_recurrent if ctx.recurrent else ()), *g_numbers, None, *g_state)
+    return (*inputs, *(None for _ in range(len(needed) - len(inputs))))
+
+
+def _backward_reference(
+    call: _Call, grads: Sequence[Tensor | None], needs: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """Gradients by running the reference again and differentiating it."""
+    inputs = (call.x, *call.parameters, *call.state)
+    with torch.enable_grad():
+        leaves = [
+            None if tensor is None else tensor.detach().requires_grad_(need)
+            for tensor, need in zip(inputs, needs, strict=True)
+        ]
+        n = _DIFFERENTIABLE_PARAMETERS
+        output = lif_reference(
+            leaves[0], LIFParameters(*leaves[1 : n + 1]), call.settings, LIFState(*leaves[n + 1 :]),
+            mask=call.mask, delay=call.delay,
+            keep_current=call.keep_current, keep_adaptation=call.keep_adaptation,
+        )  # fmt: skip
+        outputs = (output.spikes, output.potential, *output.state, output.current, output.adaptation)
+        pairs = [
+            (value, grad)
+            for value, grad in zip(outputs, grads, strict=True)
+            if value is not None and grad is not None and value.requires_grad
+        ]
+        wanted = [leaf for leaf, need in zip(leaves, needs, strict=True) if need]
+        found = iter(
+            torch.autograd.grad([value for value, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True)
+            if pairs
+            else [None] * len(wanted)
+        )
+    return tuple(next(found) if need else None for need in needs)
+
+
+def _backward_numba(
+    call: _Call,
+    grads: Sequence[Tensor | None],
+    needs: Sequence[bool],
+    potential: Tensor,
+    spikes: Tensor | None,
+    currents: Tensor | None,
+) -> tuple[Tensor | None, ...]:
+    """Gradients by the compiled backward kernel."""
+    p, state = call.parameters, call.state
+    grad_spikes, grad_potential, grad_v, grad_current, _, grad_history, grad_pending, _, grad_currents, _ = grads
+    found = torch.ops.spikeneuro.lif_backward(
+        grad_spikes, grad_potential, grad_v, grad_current, grad_history, grad_pending, grad_currents,
+        potential, spikes, currents, call.x, p.weight, p.bias,
+        p.beta, p.gain, p.threshold, p.v_rest, p.v_reset, p.alpha, p.rho, p.kappa,
+        state.v, state.current, state.history, state.pending,
+        *settings_to_arguments(call.settings), list(needs),
+    )  # fmt: skip
+    return tuple(grad if need else None for grad, need in zip(found, needs, strict=True))
+
+
+def _run_lif(*arguments: Any) -> tuple[Tensor, ...]:
+    return _forward(_parse(arguments, recurrent=False))
+
+
+def _run_recurrent(*arguments: Any) -> tuple[Tensor, ...]:
+    return _forward(_parse(arguments, recurrent=True))
+
+
+def _run_backward(*arguments: Any) -> list[Tensor]:
+    from spikeneuro.ops import numba_backend
+
+    gradients, rest = numba_backend.Gradients(*arguments[:7]), arguments[7:]
+    saved, rest = numba_backend.Saved(*rest[:4]), rest[4:]
+    weight, bias, *rest_list = rest
+    numbers, state, settings, wanted = rest_list[:8], rest_list[8:12], rest_list[12:22], rest_list[22]
+    v, current, history, pending = state
+    return numba_backend.backward(
+        gradients,
+        saved,
+        LIFParameters(*numbers, weight, bias),
+        settings_from_arguments(settings),
+        LIFState(v=v, current=current, history=history, pending=pending),
+        wanted,
+    )
+
+
+def _fake_backward(*arguments: Any) -> list[Tensor]:
+    potential, (weight, bias, *numbers) = arguments[7], arguments[11:21]
+    wanted = arguments[-1]
+    one = potential[0]
+    history = potential[:1]
+    like = (potential, *numbers, weight, bias, one, one, one, history, one, one)
+    return [
+        torch.empty_like(tensor, memory_format=torch.contiguous_format) if want else potential.new_empty(0)
+        for tensor, want in zip(like, wanted, strict=True)
+    ]
+
+
+lif_op = torch.library.custom_op("spikeneuro::lif", _run_lif, mutates_args=(), schema=LIF_SCHEMA)
+recurrent_lif_op = torch.library.custom_op(
+    "spikeneuro::recurrent_lif", _run_recurrent, mutates_args=(), schema=RECURRENT_SCHEMA
+)
+lif_backward_op = torch.library.custom_op(
+    "spikeneuro::lif_backward", _run_backward, mutates_args=(), schema=BACKWARD_SCHEMA
+)
+lif_op.register_fake(lambda *arguments: _fake(_parse(arguments, recurrent=False)))
+recurrent_lif_op.register_fake(lambda *arguments: _fake(_parse(arguments, recurrent=True)))
+lif_backward_op.register_fake(_fake_backward)
+lif_op.register_autograd(
+    _backward, setup_context=lambda ctx, inputs, output: _save(ctx, inputs, output, recurrent=False)
+)
+recurrent_lif_op.register_autograd(
+    _backward, setup_context=lambda ctx, inputs, output: _save(ctx, inputs, output, recurrent=True)
+)
