@@ -1,0 +1,263 @@
+"""What classifier and regressor share: input checks, the inner split, the scaler, and one skorch net."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.callbacks import EarlyStopping, GradientNormClipping
+from skorch.helper import predefined_split
+from torch import Tensor, nn
+
+from spikeneuro import registry
+from spikeneuro._random import scoped_seed
+from spikeneuro._validation import check_choice, check_finite, check_number
+from spikeneuro.data.splits import inner_split
+from spikeneuro.errors import InputError
+from spikeneuro.training.health import firing, is_spiking
+from spikeneuro.training.losses import MaskedCrossEntropy
+from spikeneuro.training.net import Batches, Samples, SpikingNet, TrainingRecord
+from spikeneuro.training.scaling import SCALES, ChannelScaler
+from spikeneuro.training.schedules import SCHEDULES, make_schedule
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+_PASSED_ON = ("module__", "optimizer__", "net__")
+
+
+class NeuroEstimator(BaseEstimator):
+    """Base of `NeuroClassifier` and `NeuroRegressor`; not for use by itself."""
+
+    def __init__(
+        self,
+        model: str | Callable[..., nn.Module] = "spiking-eegnet",
+        *,
+        sfreq: float | None = None,
+        scale: str = "standard",
+        max_epochs: int = 30,
+        batch_size: int = 32,
+        optimizer: str = "adamw",
+        lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        schedule: str = "cosine",
+        gradient_clip: float | None = 1.0,
+        validation_fraction: float | None = 0.2,
+        monitor: str = "valid_loss",
+        patience: int | None = None,
+        restore_best: bool = True,
+        rate_penalty: float = 0.0,
+        rate_band: tuple[float, float] = (0.01, 0.2),
+        callbacks: Sequence[Any] = (),
+        device: str = "cpu",
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
+        **passed_on: Any,
+    ) -> None:
+        self.model = model
+        self.sfreq = sfreq
+        self.scale = scale
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.gradient_clip = gradient_clip
+        self.validation_fraction = validation_fraction
+        self.monitor = monitor
+        self.patience = patience
+        self.restore_best = restore_best
+        self.rate_penalty = rate_penalty
+        self.rate_band = rate_band
+        self.callbacks = callbacks
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+        for name, value in passed_on.items():
+            setattr(self, name, value)
+
+    # The parameters with a prefix are as much parameters as the named ones: scikit-learn must clone and list them.
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name, those passed on to the module, the optimiser and the net included."""
+        return {**super().get_params(deep), **self._passed_on()}
+
+    def set_params(self, **params: Any) -> "NeuroEstimator":
+        """Set parameters by name; names with the prefixes ``module__``, ``optimizer__`` and ``net__`` are passed on."""
+        own = {name: value for name, value in params.items() if not name.startswith(_PASSED_ON)}
+        for name, value in params.items():
+            if name not in own:
+                setattr(self, name, value)
+        super().set_params(**own)
+        return self
+
+    def _passed_on(self, prefix: str | tuple[str, ...] = _PASSED_ON) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name.startswith(prefix) and not name.endswith("_")}
+
+    def _options(self, prefix: str) -> dict[str, Any]:
+        return {name.removeprefix(prefix): value for name, value in self._passed_on(prefix).items()}
+
+    # Input
+
+    def _check_parameters(self) -> None:
+        unknown = [
+            name
+            for name in vars(self)
+            if "__" in name and not name.startswith(_PASSED_ON) and not name.startswith("_") and not name.endswith("_")
+        ]
+        if unknown:
+            raise InputError(f"unknown parameter(s) {unknown}; prefixes that are passed on: {', '.join(_PASSED_ON)}.")
+        check_choice(self.scale, SCALES, "scale")
+        check_choice(self.optimizer, OPTIMIZERS, "optimizer")
+        check_choice(self.schedule, SCHEDULES, "schedule")
+        check_number(self.max_epochs, "max_epochs", low=1, integer=True)
+        check_number(self.batch_size, "batch_size", low=1, integer=True)
+        check_number(self.lr, "lr", low=0, closed="right")
+        check_number(self.weight_decay, "weight_decay", low=0)
+        check_number(self.rate_penalty, "rate_penalty", low=0)
+        if self.validation_fraction is not None:
+            check_number(self.validation_fraction, "validation_fraction", low=0, high=1, closed="neither")
+        if self.patience is not None:
+            check_number(self.patience, "patience", low=1, integer=True)
+
+    def _check_input(self, X: ArrayLike, reset: bool) -> NDArray[np.float32]:
+        if isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 1 and len(X) and np.ndim(X[0]) == 2:
+            raise InputError("X holds recordings of different lengths; wrap the estimator in training.Windowed.")
+        checked: NDArray[Any] = validate_data(
+            self, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False, ensure_min_samples=1
+        )
+        if checked.ndim > 4:
+            raise InputError(
+                f"X has shape {checked.shape}; expected (samples, features), (samples, channels, times) or "
+                "(samples, channels, height, width)."
+            )
+        check_finite(checked)
+        if reset:
+            self.input_shape_ = checked.shape[1:]
+        elif checked.shape[1:] != self.input_shape_:
+            raise InputError(
+                f"X has samples of shape {checked.shape[1:]}, but {type(self).__name__} was fitted on "
+                f"{self.input_shape_}."
+            )
+        return checked
+
+    def _takes(self, ndim: int) -> tuple[dict[str, Any], bool]:
+        """Sizes to build the model with for data of this many dimensions, and whether to add a channel axis."""
+        shape = self.input_shape_
+        row = registry.entry(self.model) if isinstance(self.model, str) else None
+        inputs = ("signal", "image") if row is None else row.inputs
+        if row is not None and row.kind == "pipeline":
+            raise InputError(
+                f"{row.name!r} is a scikit-learn pipeline, not a network; use models.create({row.name!r})."
+            )
+        if ndim == 4 and "image" in inputs:
+            return {"in_chans": shape[0], "image_size": tuple(shape[1:])}, False
+        if ndim == 3 and "signal" in inputs:
+            return {"n_chans": shape[0], "n_times": shape[1], "sfreq": self.sfreq}, False
+        if ndim == 2 and "features" in inputs:
+            return {"n_chans": 1, "n_times": shape[0], "sfreq": self.sfreq}, False
+        if ndim == 2 and "signal" in inputs:
+            return {"n_chans": 1, "n_times": shape[0], "sfreq": self.sfreq}, True
+        name = row.name if row else self.model
+        raise InputError(f"model {name!r} takes {' or '.join(inputs)} input, got samples of shape {shape}.")
+
+    def network_input(self, X: ArrayLike) -> Tensor:
+        """`X` as the network sees it: scaled, float32, with a channel axis; shape ``(batch, ...)``."""
+        check_is_fitted(self)
+        return self._to_tensor(self._check_input(X, reset=False))
+
+    def _to_tensor(self, X: NDArray[Any]) -> Tensor:
+        scaled = torch.from_numpy(np.ascontiguousarray(self.scaler_.transform(X)))
+        return scaled.unsqueeze(1) if self.adds_channel_ else scaled
+
+    # Training
+
+    def _train(self, X: NDArray[Any], y: NDArray[Any], n_outputs: int, criterion: nn.Module, seed: int) -> None:
+        sizes, self.adds_channel_ = self._takes(X.ndim)
+        self.scaler_ = ChannelScaler(self.scale).fit(X[self.train_index_])
+        train = Samples(self._to_tensor(X[self.train_index_]), torch.from_numpy(y[self.train_index_]))
+        valid = None
+        if len(self.validation_index_):
+            valid = Samples(self._to_tensor(X[self.validation_index_]), torch.from_numpy(y[self.validation_index_]))
+        with scoped_seed(seed):
+            build = registry.entry(self.model).load() if isinstance(self.model, str) else self.model
+            module = build(n_outputs=n_outputs, **sizes, **self._options("module__"))
+            encoder = getattr(module, "encoder", None)
+            if encoder is not None:
+                encoder.fit(train.X)
+            self.net_ = self._net(module, criterion, train, valid, torch.Generator().manual_seed(seed))
+            self.net_.fit(train, None)
+        if self.net_.interrupted_:
+            raise KeyboardInterrupt
+        self.history_ = [{k: v for k, v in row.items() if k != "batches"} for row in self.net_.history]
+        self.health_ = self._health(valid or train)
+
+    def _split(self, y: NDArray[Any], groups: ArrayLike | None, seed: int, task: str) -> None:
+        """Set aside the validation part: whole groups when given, else samples in proportion to their class."""
+        if groups is not None and len(np.asarray(groups)) != len(y):
+            raise InputError(f"groups has {len(np.asarray(groups))} entries for {len(y)} samples.")
+        self.train_index_, self.validation_index_ = np.arange(len(y)), np.arange(0)
+        if self.validation_fraction is not None:
+            labels = None if groups is None else np.asarray(groups)
+            self.train_index_, self.validation_index_ = inner_split(
+                labels, y, self.validation_fraction, seed, task=task
+            )
+
+    def _net(
+        self, module: nn.Module, criterion: nn.Module, train: Samples, valid: Samples | None, shuffling: torch.Generator
+    ) -> SpikingNet:
+        total_steps = self.max_epochs * len(Batches(train, self.batch_size))
+        callbacks = [
+            TrainingRecord(classification=isinstance(criterion, MaskedCrossEntropy)),
+            None if self.gradient_clip is None else GradientNormClipping(self.gradient_clip),
+            make_schedule(self.schedule, self.lr, total_steps),
+            None if valid is None else EarlyStopping(
+                self.monitor, patience=self.patience or self.max_epochs + 1, threshold=0,
+                lower_is_better=not self.monitor.endswith("accuracy"), load_best=self.restore_best,
+            ),
+            *self.callbacks,
+        ]  # fmt: skip
+        return SpikingNet(
+            module,
+            criterion=criterion,
+            optimizer=OPTIMIZERS[self.optimizer],
+            lr=self.lr,
+            optimizer__weight_decay=self.weight_decay,
+            **{f"optimizer__{name}": value for name, value in self._options("optimizer__").items()},
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            iterator_train=Batches,
+            iterator_train__shuffle=True,
+            iterator_train__generator=shuffling,
+            iterator_valid=Batches,
+            train_split=None if valid is None else predefined_split(valid),
+            callbacks=[callback for callback in callbacks if callback is not None],
+            device=self.device,
+            verbose=self.verbose,
+            rate_penalty=self.rate_penalty,
+            rate_band=self.rate_band,
+            **self._options("net__"),
+        )
+
+    def _health(self, samples: Samples) -> dict[str, Any]:
+        """Firing by layer on validation (or training) data, and gradient norm by layer over the last epoch."""
+        module = self.net_.module_
+        batches = (batch.to(self.device) for batch in samples.X.split(self.batch_size))
+        return {
+            "firing": firing(module, batches) if is_spiking(module) else {},
+            "gradient_norm": self.history_[-1]["gradient_norm"],
+            "epochs": len(self.history_),
+        }
+
+    def _forward(self, X: ArrayLike) -> Tensor:
+        inputs = self.network_input(X)
+        module = self.net_.module_.eval()
+        with torch.no_grad():
+            return torch.cat([module(batch.to(self.device)).cpu() for batch in inputs.split(self.batch_size)])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.non_deterministic = False
+        return tags
