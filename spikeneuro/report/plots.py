@@ -44,13 +44,22 @@ def scores(table: pd.DataFrame, metric: str, unit: str, chance: float | None = N
         figure = Figure(figsize=(7.2, 0.9 + 0.36 * max(len(table), 1)), layout="constrained")
         axes = figure.add_subplot()
         kinds = [kind_of(*pair) for pair in zip(table["spiking"], table["kind"], strict=True)]
-        for y, (row, kind) in enumerate(zip(table.itertuples(), kinds, strict=True)):
+        for y, (row, kind) in enumerate(zip(table.to_dict("records"), kinds, strict=True)):
             color, marker = KINDS[kind]
-            if np.isfinite([row.low, row.high]).all():
-                axes.plot([row.low, row.high], [y, y], color=color, linewidth=2.2, alpha=0.55, solid_capstyle="round")
-            axes.plot(row.score, y, marker=marker, color=color, markersize=7)
-            axes.annotate(f"{row.score:.3f}", (row.score, y), xytext=(0, 6), textcoords="offset points", ha="center",
-                          fontsize=8, color="#333333")  # fmt: skip
+            if np.isfinite([row["low"], row["high"]]).all():
+                axes.plot(
+                    [row["low"], row["high"]], [y, y], color=color, linewidth=2.2, alpha=0.55, solid_capstyle="round"
+                )
+            axes.plot(row["score"], y, marker=marker, color=color, markersize=7)
+            axes.annotate(
+                f"{row['score']:.3f}",
+                (row["score"], y),
+                xytext=(0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color="#333333",
+            )
         axes.set_yticks(range(len(table)), table["candidate"])
         axes.set_ylim(-0.6, len(table) - 0.2)
         axes.set_xlabel(f"{metric} (mean over {unit}s, 95 % interval)")
@@ -68,16 +77,16 @@ def accuracy_energy(table: pd.DataFrame, metric: str) -> Figure:
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.add_subplot()
         kinds = []
-        for row in table.itertuples():
-            kind = kind_of(row.spiking, row.kind)
+        for row in table.to_dict("records"):
+            kind = kind_of(row["spiking"], row["kind"])
             kinds.append(kind)
             color, marker = KINDS[kind]
-            effective, dense = row.energy_j * 1e9, row.dense_energy_j * 1e9
-            axes.plot([effective, dense], [row.score] * 2, color=color, alpha=0.35, linewidth=1.5)
-            axes.plot(effective, row.score, marker=marker, color=color, markersize=8)
-            axes.plot(dense, row.score, marker="|", color=color, markersize=8)
+            effective, dense = row["energy_j"] * 1e9, row["dense_energy_j"] * 1e9
+            axes.plot([effective, dense], [row["score"]] * 2, color=color, alpha=0.35, linewidth=1.5)
+            axes.plot(effective, row["score"], marker=marker, color=color, markersize=8)
+            axes.plot(dense, row["score"], marker="|", color=color, markersize=8)
             axes.annotate(
-                row.candidate, (effective, row.score), xytext=(5, 6), textcoords="offset points", fontsize=8.5
+                row["candidate"], (effective, row["score"]), xytext=(5, 6), textcoords="offset points", fontsize=8.5
             )
         axes.set_xscale("log")
         axes.margins(x=0.15, y=0.15)

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ KINDS = {
 }
 KIND_LABELS = {"spiking": "spiking network", "network": "non-spiking network", "pipeline": "classical pipeline"}
 
-_RC = {
+_RC: dict[Any, Any] = {
     "figure.dpi": 100,
     "font.size": 9.5,
     "font.family": "DejaVu Sans",

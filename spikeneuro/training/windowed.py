@@ -66,7 +66,8 @@ class Windowed(MetaEstimatorMixin, BaseEstimator):
         check_number(self.length, "length", low=1, integer=True)
         step = self.length if self.step is None else self.step
         check_number(step, "step", low=1, integer=True)
-        cut, owner = [], []
+        cut: list[NDArray[Any]] = []
+        owner: list[int] = []
         for index, recording in enumerate(np.asarray(X) if not isinstance(X, list) else X):
             times = recording.shape[-1]
             if times < self.length:
