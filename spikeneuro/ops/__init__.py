@@ -1,11 +1,12 @@
 """Neuron equations and their backends: tensors in, tensors out."""
 
 from spikeneuro.ops import surrogates
-from spikeneuro.ops.functional import choose_backend, lif, membrane, thresholds
+from spikeneuro.ops.functional import BACKENDS, choose_backend, lif, membrane, thresholds
 from spikeneuro.ops.reference import lif_reference, resting_state
 from spikeneuro.ops.state import LIFOutput, LIFParameters, LIFSettings, LIFState
 
 __all__ = [
+    "BACKENDS",
     "LIFOutput",
     "LIFParameters",
     "LIFSettings",
