@@ -38,7 +38,7 @@ class BurstEncoder(IntensityEncoder):
         Most spikes in a burst, of the interval form.
     isi_min, isi_max : int
         Shortest and longest interval in steps; 2 and 6 by default.
-    low, high, quantile
+    low, high, quantile : float, optional
         Input range, see `IntensityEncoder`.
 
     References
@@ -124,7 +124,7 @@ class BurstEncoder(IntensityEncoder):
         number = codes.sum(dim=1)
         low, high = (number - 1) / self.n_max, number / self.n_max
         spread = self.isi_max - self.isi_min
-        if spread:
+        if spread and self.n_max > 1:
             interval = codes[:, 1:].argmax(dim=1) + 1  # the first spike is in the first step
             several = number > 1
             low = torch.where(several, torch.maximum(low, (self.isi_max - interval) / spread), low)

@@ -43,7 +43,7 @@ class LatencyEncoder(IntensityEncoder):
         Compression of ``log``; 99 spreads two decades over the window.
     tau : float, optional
         Time constant of ``rc`` in steps; by default ``n / ln 2``, with which u = 2 threshold fires last.
-    low, high, quantile
+    low, high, quantile : float, optional
         Input range, see `IntensityEncoder`.
 
     References

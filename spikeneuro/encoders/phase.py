@@ -31,7 +31,7 @@ class PhaseEncoder(IntensityEncoder):
         Which code.
     cycles : int, default=1
         How often each cycle is repeated.
-    low, high, quantile
+    low, high, quantile : float, optional
         Input range, see `IntensityEncoder`.
 
     References
@@ -66,9 +66,9 @@ class PhaseEncoder(IntensityEncoder):
 
     @property
     def weights(self) -> Tensor:
-        """What a spike of each of the K steps is worth (shape ``(K,)``); they add up to the intensity's sum."""
+        """What a weighted spike of each of the K steps is worth, shape ``(K,)``; a cycle adds up to the intensity."""
         one_cycle = 2.0 ** -(torch.arange(self.period, dtype=torch.get_default_dtype()) + 1)
-        return (one_cycle / self.cycles).repeat(self.cycles)
+        return one_cycle.repeat(self.cycles)
 
     def _encode(self, x: Tensor) -> Tensor:
         intensity = self._intensity(x)
@@ -76,18 +76,19 @@ class PhaseEncoder(IntensityEncoder):
         return cycle.repeat(1, self.cycles, *(1 for _ in x.shape[1:]))
 
     def _digits(self, intensity: Tensor) -> Tensor:
-        number = (intensity.double() * 2**self.period).floor().clamp(max=2**self.period - 1).long().unsqueeze(1)
-        shift = torch.arange(self.period - 1, -1, -1, device=number.device)
-        return (number >> shift.view(-1, *(1 for _ in intensity.shape[1:])) & 1).to(intensity.dtype)
+        number = (intensity * 2**self.period).floor().clamp(max=2**self.period - 1)
+        place = 2.0 ** torch.arange(self.period - 1, -1, -1, dtype=number.dtype, device=number.device)
+        place = place.view(-1, *(1 for _ in intensity.shape[1:]))
+        return (number.unsqueeze(1) % (2 * place) >= place).to(intensity.dtype)
 
     def _one_spike(self, intensity: Tensor) -> Tensor:
         times = (self.period * (1 - intensity)).floor().clamp(max=self.period - 1)
-        return spike_at(times, self.period, torch.ones_like(times), intensity.dtype)
+        return spike_at(times, self.period, torch.ones_like(times, dtype=torch.bool), intensity.dtype)
 
     def _decode(self, codes: Tensor) -> Tensor:
         codes = codes.squeeze(4)
         if self.mode == "weighted":
-            return self._value(torch.einsum("tk...,k->t...", codes, self.weights.to(codes)))
+            return self._value(torch.einsum("tk...,k->t...", codes, self.weights.to(codes)) / self.cycles)
         phase = (codes[:, : self.period].argmax(dim=1).to(codes.dtype) + 0.5) / self.period
         return self._value(1 - phase)
 

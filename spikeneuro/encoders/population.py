@@ -33,12 +33,12 @@ class PopulationEncoder(IntensityEncoder):
     steps_per_sample : int, default=11
         K; 11 gives Bohte's ten intervals.
     n_fields : int, default=6
-        m, at least 3.
+        Number m of fields, at least 3.
     gamma : float, default=1.5
         Spacing of the centres in units of sigma.
     cutoff : float, default=0.1
         In [0, 1): weakest activation that fires.
-    low, high, quantile
+    low, high, quantile : float, optional
         Input range, see `IntensityEncoder`.
 
     References

@@ -38,7 +38,7 @@ class RateEncoder(IntensityEncoder):
     random_state : int, optional
         The same input then gives the same spikes at every call. With None, spikes are drawn from torch's global
         generator, as dropout is, and change from call to call. A `generator` given to the call goes before both.
-    low, high, quantile
+    low, high, quantile : float, optional
         Input range, see `IntensityEncoder`.
 
     References

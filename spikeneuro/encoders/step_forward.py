@@ -19,7 +19,7 @@ class StepForwardEncoder(ChangeEncoder):
     decoded signal, which is the baseline. Output shape: ``(times K, batch, 2 channels)``, feature ``2 c`` on and
     ``2 c + 1`` off of channel c. Images, which do not change, are refused.
 
-    The loop over time is compiled for CPU tensors on first use; elsewhere it runs step by step in torch.
+    The baseline depends on its own past, so time is a loop; each turn handles all trials and channels at once.
 
     Parameters
     ----------
@@ -53,50 +53,13 @@ class StepForwardEncoder(ChangeEncoder):
     """
 
     def _changes(self, x: Tensor, threshold: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-        compiled = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-        if compiled and not torch.compiler.is_compiling():
-            return _follow_compiled(x, threshold, reference, self.steps_per_sample)
-        return follow(x, threshold, reference, self.steps_per_sample)
-
-
-def follow(x: Tensor, threshold: Tensor, baseline: Tensor, steps_per_sample: int) -> tuple[Tensor, Tensor]:
-    """Step-forward rule in torch, for any device and dtype.
-
-    Parameters
-    ----------
-    x : Tensor of shape (times, batch, channels)
-        The signal, time first.
-    threshold : Tensor
-        Broadcasts over ``(batch, channels)``.
-    baseline : Tensor of shape (batch, channels)
-        Where the baseline stands before the first sample.
-    steps_per_sample : int
-        K.
-
-    Returns
-    -------
-    on_off : Tensor of shape (times, K, batch, channels, 2)
-        Zeros and ones.
-    baseline : Tensor of shape (batch, channels)
-        Where it stands after the last step.
-    """
-    on_off = x.new_empty(x.shape[0], steps_per_sample, *x.shape[1:], 2)
-    for t in range(x.shape[0]):
-        for k in range(steps_per_sample):
-            up = x[t] >= baseline + threshold
-            down = x[t] <= baseline - threshold
-            on_off[t, k, ..., 0] = up
-            on_off[t, k, ..., 1] = down
-            baseline = torch.where(up, baseline + threshold, torch.where(down, baseline - threshold, baseline))
-    return on_off, baseline
-
-
-def _follow_compiled(x: Tensor, threshold: Tensor, baseline: Tensor, steps_per_sample: int) -> tuple[Tensor, Tensor]:
-    from spikeneuro.encoders._kernels import follow_baseline
-
-    signal = x.flatten(1).contiguous()
-    thresholds = threshold.expand_as(x[0]).flatten().contiguous()
-    end = baseline.flatten().clone()
-    on_off = x.new_empty(x.shape[0] * steps_per_sample, signal.shape[1], 2)
-    follow_baseline(signal.numpy(), thresholds.numpy(), end.numpy(), on_off.numpy(), steps_per_sample)
-    return on_off.view(x.shape[0], steps_per_sample, *x.shape[1:], 2), end.view_as(x[0])
+        baseline, ups, downs = reference, [], []
+        for sample in x.unbind(0):
+            for _ in range(self.steps_per_sample):
+                higher, lower = baseline + threshold, baseline - threshold
+                up, down = sample >= higher, sample <= lower
+                baseline = torch.where(up, higher, torch.where(down, lower, baseline))
+                ups.append(up)
+                downs.append(down)
+        on_off = torch.stack([torch.stack(ups), torch.stack(downs)], dim=-1).to(x.dtype)
+        return on_off.reshape(len(x), self.steps_per_sample, *on_off.shape[1:]), baseline
