@@ -1,10 +1,10 @@
 """Tables and columns of the store.
 
 Arrays beside a row. Predictions hold ``index`` (sample numbers in the recordings) and ``unit`` (strings), and for
-classification ``y_true`` and ``prediction`` with ``probability`` ``(n, classes)`` where the candidate gives one; for
-regression ``y_true`` and ``prediction``; for per-step labels ``confusion`` ``(n, classes, classes)``, the counts of
-each sample with the truth along the rows. A raster holds one uint8 array ``(steps, neurons)`` per spiking layer, by
-the layer's name, of the first test sample, and ``__dt__``, the length of a step in seconds.
+classification ``y_true`` and ``prediction`` (codes 0..k-1) with ``probability`` or else ``decision`` ``(n, k)`` where
+the candidate gives one; for regression ``y_true`` and ``prediction``; for labels per step ``confusion`` ``(n, k, k)``,
+the counts of each sample with the truth along the rows. A raster holds one uint8 array ``(steps, neurons)`` per spiking
+layer, by the layer's name, of the first test sample, and ``__dt__``, the length of a step in seconds or NaN.
 """
 
 VERSION = 1
@@ -38,7 +38,6 @@ CELL_COLUMNS = {
     "validation_groups": "JSON",
     "test_groups": "JSON",
     "metrics": "JSON",  # name -> value on the test part of this cell
-    "unit_scores": "JSON",  # unit -> [score, number of samples], main metric
     "parameters": "INTEGER",
     "bytes": "INTEGER",
     "macs": "REAL",  # effective, per sample
@@ -83,6 +82,7 @@ EXPERIMENT_COLUMNS = {
     "scorer": "TEXT",
     "note": "TEXT",
     "reference": "JSON",
+    "audit": "JSON",  # checked, unchecked, findings, allowed
 }
 
 RUN_COLUMNS = {

@@ -1,0 +1,146 @@
+"""From a candidate to an unfitted estimator that fits the recordings."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spikeneuro import models
+from spikeneuro._random import scoped_seed
+from spikeneuro._validation import suggestion
+from spikeneuro.bench.suite import Candidate
+from spikeneuro.data import Recordings
+from spikeneuro.errors import InputError
+
+#: Arguments of the classifier that mean nothing for regression; a suite's defaults may hold them for its other part.
+_CLASSIFIER_ONLY = ("class_weight", "label_smoothing")
+_PREFIXES = ("optimizer__", "net__")
+#: Set by the harness, so not a candidate's to choose.
+_OURS = ("model", "sfreq", "random_state", "verbose", "callbacks")
+
+
+def build(candidate: Candidate, recordings: Recordings, task: str, seed: int) -> Any:
+    """Unfitted estimator of `candidate` for these recordings.
+
+    Networks become `NeuroClassifier` or `NeuroRegressor` with the candidate's hyperparameters as ``module__x``;
+    pipelines are built by `spikeneuro.models.create`. Both get `seed` as random state.
+    """
+    entry = candidate.entry
+    if entry.kind == "pipeline":
+        return models.create(
+            candidate.model,
+            **_sizes(recordings),
+            n_outputs=n_outputs(recordings),
+            sfreq=sfreq_of(recordings),
+            task=task,
+            random_state=seed,
+            **candidate.params,
+        )
+    estimator = _estimator_class(task)(
+        candidate.model,
+        sfreq=sfreq_of(recordings),
+        random_state=seed,
+        **_training(candidate, task),
+        **{f"module__{name}": value for name, value in _hyperparameters(candidate, task).items()},
+    )
+    windows = candidate.windows
+    if windows is None:
+        return estimator
+    from spikeneuro.training import Windowed
+
+    return Windowed(estimator, length=windows.length, step=windows.step, max_windows=windows.max_windows)
+
+
+def check(candidate: Candidate, recordings: Recordings, task: str) -> None:
+    """Raise if the candidate cannot be built for these recordings: wrong input, unknown argument, absent package."""
+    try:
+        _check(candidate, recordings, task)
+    except InputError as error:
+        raise type(error)(f"candidate {candidate.name!r}: {error}") from error
+
+
+def _check(candidate: Candidate, recordings: Recordings, task: str) -> None:
+    entry = candidate.entry
+    kind = input_kind(recordings)
+    if kind not in entry.inputs and not (kind == "features" and "signal" in entry.inputs):
+        raise InputError(f"model {entry.name!r} takes {' or '.join(entry.inputs)} input, these recordings are {kind}s.")
+    if entry.kind == "pipeline":
+        if candidate.windows is not None:
+            raise InputError("windows are cut for networks; a pipeline takes the whole recordings.")
+        build(candidate, recordings, task, seed=0)
+        return
+    if recordings.ragged and candidate.windows is None:
+        raise InputError("the recordings differ in length; say windows: {length: ..., step: ...}.")
+    _check_training(candidate, task)
+    sizes = _sizes(recordings)
+    if candidate.windows is not None:
+        if kind != "signal":
+            raise InputError(f"windows are cut from signals, these recordings are {kind}s.")
+        sizes["n_times"] = candidate.windows.length
+    if kind != "image":
+        sizes["sfreq"] = sfreq_of(recordings)
+    with scoped_seed(0):
+        models.create(candidate.model, **sizes, n_outputs=n_outputs(recordings), **_hyperparameters(candidate, task))
+
+
+def _check_training(candidate: Candidate, task: str) -> None:
+    known = [name for name in inspect.signature(_estimator_class("classification")).parameters if name not in _OURS]
+    for name in _training(candidate, task):
+        if name not in known and not name.startswith(_PREFIXES):
+            raise InputError(f"training has no argument {name!r}; {suggestion(name, known)}")
+
+
+def input_kind(recordings: Recordings) -> str:
+    """What the samples are for a model: signal, image or feature vector."""
+    if isinstance(recordings.X, dict):
+        raise InputError(f"no model takes several modalities at once ({', '.join(recordings.X)}) yet.")
+    if recordings.ragged:
+        return "signal"
+    return {2: "features", 3: "signal", 4: "image"}[recordings.X.ndim]
+
+
+def n_outputs(recordings: Recordings) -> int:
+    """Number of classes, or 1 for regression."""
+    if recordings.task == "regression":
+        return 1
+    if recordings.label_names is not None:
+        return len(recordings.label_names)
+    return int(recordings.y.max()) + 1
+
+
+def _sizes(recordings: Recordings) -> dict[str, Any]:
+    """Sizes of one sample in the models' vocabulary."""
+    kind = input_kind(recordings)
+    if recordings.ragged:
+        return {"n_chans": recordings.X[0].shape[0], "n_times": None}
+    shape = recordings.X.shape[1:]
+    if kind == "image":
+        return {"in_chans": shape[0], "image_size": tuple(shape[1:])}
+    if kind == "features":
+        return {"n_chans": 1, "n_times": shape[0]}
+    return {"n_chans": shape[0], "n_times": shape[1]}
+
+
+def sfreq_of(recordings: Recordings) -> float | None:
+    """Sampling rate; where recordings differ in it, their median, which only scales time constants in seconds."""
+    if recordings.sfreq is None and "tr" in recordings.metadata:
+        return float(1.0 / np.median(recordings.metadata["tr"].to_numpy(float)))
+    return None if recordings.sfreq is None else float(recordings.sfreq)
+
+
+def _estimator_class(task: str) -> Any:
+    from spikeneuro import training
+
+    return training.NeuroRegressor if task == "regression" else training.NeuroClassifier
+
+
+def _training(candidate: Candidate, task: str) -> Mapping[str, Any]:
+    dropped = _CLASSIFIER_ONLY if task == "regression" else ()
+    return {name: value for name, value in candidate.training.items() if name not in dropped}
+
+
+def _hyperparameters(candidate: Candidate, task: str) -> dict[str, Any]:
+    """Hyperparameters of the module; models that can label steps are told so."""
+    told = {"task": task} if task == "steps" else {}
+    return {**told, **candidate.params}

@@ -1,0 +1,248 @@
+"""From a suite to its cells: data loaded, folds made and audited, keys computed, before anything runs."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import spikeneuro
+from spikeneuro._files import fingerprint
+from spikeneuro.bench import estimators
+from spikeneuro.bench.control import shuffle_labels
+from spikeneuro.bench.identity import code_fingerprint, digest
+from spikeneuro.bench.sources import adapter_fingerprint, load_recordings
+from spikeneuro.bench.suite import Candidate, Experiment, Suite
+from spikeneuro.data import Recordings
+from spikeneuro.data.audit import audit, sample_hashes
+from spikeneuro.data.splits import Fold, folds, make_splitter, unit_labels
+from spikeneuro.errors import InputError
+from spikeneuro.evaluation.metrics import metric_named
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One fold of one candidate with one seed: all a worker needs to compute its row.
+
+    Attributes
+    ----------
+    key : str
+        Hash of everything that determines the row.
+    suite : str
+    experiment : Experiment
+    candidate : Candidate
+    fold : Fold
+    seed : int
+    shuffled : bool
+        Whether the labels are permuted first.
+    raster : bool
+        Whether a spike raster of the first test sample is kept.
+    """
+
+    key: str
+    suite: str
+    experiment: Experiment
+    candidate: Candidate
+    fold: Fold
+    seed: int
+    shuffled: bool
+    raster: bool
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Key and coordinates, as the store's plan has them."""
+        return {
+            "key": self.key,
+            "experiment": self.experiment.name,
+            "candidate": self.candidate.name,
+            "fold": self.fold.index,
+            "seed": self.seed,
+        }
+
+    @property
+    def label(self) -> str:
+        """The cell in a line: ``experiment / candidate / fold 2 (subject=S3) / seed 0``."""
+        return (
+            f"{self.experiment.name} / {self.candidate.name} / fold {self.fold.index} ({self.fold.name}) / "
+            f"seed {self.seed}"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a suite in their order, and one descriptive row per experiment."""
+
+    suite: Suite
+    cells: tuple[Cell, ...]
+    experiments: tuple[dict[str, Any], ...]
+
+
+def make_plan(suite: Suite) -> Plan:
+    """Load the data, make and audit the folds, and list the cells.
+
+    Raises
+    ------
+    InputError
+        If anything about the suite cannot work: data that is absent or unfit, a split that leaks or cannot be made,
+        an unknown scorer, column, hyperparameter or training argument. The message names file and experiment.
+    """
+    cells: list[Cell] = []
+    rows = []
+    for experiment in suite.experiments:
+        try:
+            planned, row = _plan_experiment(suite, experiment)
+        except InputError as error:
+            raise InputError(f"{suite.path}: experiment {experiment.name!r}: {error}") from error
+        cells += planned
+        rows.append(row)
+    return Plan(suite, tuple(cells), tuple(rows))
+
+
+def experiment_recordings(experiment: Experiment, shuffled: bool) -> Recordings:
+    """Recordings of the experiment, their labels permuted if asked for."""
+    recordings = load_recordings(experiment.data)
+    return shuffle_labels(recordings, units_of(recordings, experiment.unit)) if shuffled else recordings
+
+
+def units_of(recordings: Recordings, columns: tuple[str, ...]) -> NDArray[Any]:
+    """Text label of the unit of each sample; one column alone is named with what it lies in."""
+    return recordings.units(columns[0]) if len(columns) == 1 else unit_labels(recordings.metadata, columns)
+
+
+def group_labels(experiment: Experiment, recordings: Recordings, train: NDArray[np.int64]) -> NDArray[Any] | None:
+    """Group of each training sample for the inner validation split, or None where there is nothing to group by."""
+    if not experiment.group:
+        return None
+    groups = units_of(recordings, experiment.group)[train]
+    return groups if len(np.unique(groups)) > 1 or experiment.group_given else None
+
+
+def _plan_experiment(suite: Suite, experiment: Experiment) -> tuple[list[Cell], dict[str, Any]]:
+    recordings = experiment_recordings(experiment, suite.shuffle_labels)
+    _check_experiment(experiment, recordings)
+    splitter = make_splitter(experiment.split.method, **experiment.split.params)
+    made = folds(recordings.metadata, recordings.y, splitter, within=experiment.within or None)
+    audited = _audited(experiment, recordings, made)
+    for candidate in experiment.candidates:
+        estimators.check(candidate, recordings, experiment.task)
+    identity = _identity(experiment, recordings, suite.shuffle_labels)
+    cells = [
+        Cell(
+            key=_key(identity, experiment, candidate, fold, seed),
+            suite=suite.name,
+            experiment=experiment,
+            candidate=candidate,
+            fold=fold,
+            seed=seed,
+            shuffled=suite.shuffle_labels,
+            raster=candidate.entry.spiking and fold.index == 0 and seed == experiment.seeds[0],
+        )
+        for fold in made
+        for seed in experiment.seeds
+        for candidate in experiment.candidates
+    ]
+    return cells, {**_experiment_row(suite, experiment, recordings, len(made)), "audit": audited}
+
+
+def _check_experiment(experiment: Experiment, recordings: Recordings) -> None:
+    if recordings.task != experiment.task:
+        raise InputError(f"the suite says task {experiment.task!r}, the data's targets are for {recordings.task!r}.")
+    metric = metric_named(experiment.scorer, experiment.task)
+    if experiment.task == "steps" and metric.from_confusion is None:
+        raise InputError(f"scorer {experiment.scorer!r} is not kept for labels per step; use accuracy or f1_macro.")
+    for columns in (experiment.unit, experiment.group, experiment.within):
+        if columns:
+            units_of(recordings, columns)
+
+
+def _audited(experiment: Experiment, recordings: Recordings, made: list[Fold]) -> dict[str, Any]:
+    """Audit every fold; what was compared, what could not be, and the leaks that the suite allows."""
+    allowed = experiment.allow_leak or (experiment.note if made[0].leaky else None)
+    hashes = sample_hashes(recordings.X)
+    reports = [audit(recordings.metadata, fold, hashes=hashes, allow_leak=allowed) for fold in made]
+    return {
+        "checked": list(reports[0].checked),
+        "unchecked": list(reports[0].unchecked),
+        "findings": sorted({finding for report in reports for finding in report.findings}),
+        "allowed": allowed,
+    }
+
+
+def _identity(experiment: Experiment, recordings: Recordings, shuffled: bool) -> dict[str, Any]:
+    """What all cells of the experiment have in common that can change a result."""
+    return {
+        "package": spikeneuro.__version__,
+        "source": experiment.data.source,
+        "params": experiment.data.params,
+        "adapter": adapter_fingerprint(experiment.data),
+        "data": recordings.fingerprint,
+        "task": experiment.task,
+        "split": asdict(experiment.split),
+        "within": experiment.within,
+        "unit": experiment.unit,
+        "group": experiment.group,
+        "shuffled": shuffled,
+    }
+
+
+def _key(identity: Mapping[str, Any], experiment: Experiment, candidate: Candidate, fold: Fold, seed: int) -> str:
+    return digest(
+        {
+            "experiment": {"name": experiment.name, **identity},
+            "candidate": {**asdict(candidate), "target": candidate.entry.target},
+            "code": code_fingerprint(candidate.entry),
+            "fold": [fold.index, fingerprint([fold.train, fold.test])],
+            "seed": seed,
+        }
+    )
+
+
+def _experiment_row(suite: Suite, experiment: Experiment, recordings: Recordings, n_folds: int) -> dict[str, Any]:
+    """Row of the store's table of experiments."""
+    units = units_of(recordings, experiment.unit)
+    definition = asdict(experiment)
+    del definition["data"]["folder"]
+    for name in ("within", "unit", "group"):
+        definition[name] = "/".join(definition[name]) or None
+    return {
+        "name": experiment.name,
+        "suite": suite.name,
+        "definition": definition,
+        "description": recordings.description,
+        "modality": _joined(recordings.modality),
+        "simulated": int(recordings.simulated),
+        "n_samples": len(recordings),
+        "shape": _shape(recordings),
+        "sfreq": recordings.sfreq if isinstance(recordings.sfreq, (int, float)) else None,
+        "classes": _class_counts(recordings),
+        "labels": None if recordings.label_names is None else list(recordings.label_names),
+        "unit": "/".join(experiment.unit),
+        "n_units": len(np.unique(units)),
+        "n_folds": n_folds,
+        "data_fingerprint": recordings.fingerprint,
+        "task": experiment.task,
+        "scorer": experiment.scorer,
+        "note": experiment.note,
+        "reference": None if experiment.reference is None else asdict(experiment.reference),
+    }
+
+
+def _joined(modality: Any) -> str:
+    return " + ".join(modality.values()) if isinstance(modality, Mapping) else str(modality)
+
+
+def _shape(recordings: Recordings) -> Any:
+    """Shape of one sample, None where the samples differ; by modality where there are several."""
+    if isinstance(recordings.X, dict):
+        return {key: _shape(recordings.part(key)) for key in recordings.X}
+    shapes = {np.shape(x) for x in recordings.X}
+    return [sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*shapes, strict=True)]
+
+
+def _class_counts(recordings: Recordings) -> dict[str, int] | None:
+    if recordings.label_names is None:
+        return None
+    counts = Counter(recordings.y.ravel().tolist())
+    return {str(name): counts.get(code, 0) for code, name in enumerate(recordings.label_names)}
