@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spikeneuro import registry
 from spikeneuro._random import scoped_seed
-from spikeneuro._validation import check_choice, check_finite, check_number
+from spikeneuro._validation import check_choice, check_finite, check_number, suggestion
 from spikeneuro.data.splits import inner_split
 from spikeneuro.errors import InputError
 from spikeneuro.training.health import firing, is_spiking
@@ -78,7 +78,8 @@ class NeuroEstimator(BaseEstimator):
         for name, value in passed_on.items():
             setattr(self, name, value)
 
-    # The parameters with a prefix are as much parameters as the named ones: scikit-learn must clone and list them.
+    # Parameters passed on are as much parameters as the named ones: scikit-learn must clone and list them. As in
+    # scikit-learn, storing never fails; `fit` refuses the names nobody takes.
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name, those passed on to the module, the optimiser and the net included."""
@@ -86,29 +87,32 @@ class NeuroEstimator(BaseEstimator):
 
     def set_params(self, **params: Any) -> "NeuroEstimator":
         """Set parameters by name; names with the prefixes ``module__``, ``optimizer__`` and ``net__`` are passed on."""
-        own = {name: value for name, value in params.items() if not name.startswith(_PASSED_ON)}
         for name, value in params.items():
-            if name not in own:
-                setattr(self, name, value)
-        super().set_params(**own)
+            setattr(self, name, value)
         return self
 
-    def _passed_on(self, prefix: str | tuple[str, ...] = _PASSED_ON) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name.startswith(prefix) and not name.endswith("_")}
+    def _passed_on(self) -> dict[str, Any]:
+        named = set(self._get_param_names())
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in named and not name.startswith("_") and not name.endswith("_")
+        }
 
     def _options(self, prefix: str) -> dict[str, Any]:
-        return {name.removeprefix(prefix): value for name, value in self._passed_on(prefix).items()}
+        return {
+            name.removeprefix(prefix): value for name, value in self._passed_on().items() if name.startswith(prefix)
+        }
 
     # Input
 
     def _check_parameters(self) -> None:
-        unknown = [
-            name
-            for name in vars(self)
-            if "__" in name and not name.startswith(_PASSED_ON) and not name.startswith("_") and not name.endswith("_")
-        ]
-        if unknown:
-            raise InputError(f"unknown parameter(s) {unknown}; prefixes that are passed on: {', '.join(_PASSED_ON)}.")
+        for name in self._passed_on():
+            if not name.startswith(_PASSED_ON):
+                raise InputError(
+                    f"unknown parameter {name!r}; {suggestion(name, self._get_param_names())} "
+                    f"Names that begin with {', '.join(_PASSED_ON)} are passed on."
+                )
         check_choice(self.scale, SCALES, "scale")
         check_choice(self.optimizer, OPTIMIZERS, "optimizer")
         check_choice(self.schedule, SCHEDULES, "schedule")

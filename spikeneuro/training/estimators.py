@@ -212,7 +212,8 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Most probable class of each sample, or of each step."""
-        return self.classes_[self._forward(X).argmax(dim=1).numpy()]
+        best = self._forward(X).argmax(dim=1).numpy()
+        return self.classes_[best]
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy; over the labelled steps where labels are per step."""
