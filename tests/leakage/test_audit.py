@@ -70,7 +70,7 @@ def test_identical_samples_are_found_in_every_kind_of_data(kind):
         "images": lambda: rng.normal(size=(8, 1, 4, 4)).astype(np.float32),
         "features": lambda: rng.normal(size=(8, 4)),
         "integers": lambda: rng.integers(0, 255, size=(8, 1, 6, 6), dtype=np.uint8),
-        "ragged": lambda: pd.Series([rng.normal(size=(2, 5 + i % 3)) for i in range(8)]).to_numpy(),
+        "ragged": lambda: pd.Series([rng.normal(size=(2, 5 + i % 3)) for i in range(8)]).to_numpy(copy=True),
         "two modalities": lambda: {"eeg": rng.normal(size=(8, 2, 5)), "fmri": rng.normal(size=(8, 3))},
     }[kind]()
     metadata = pd.DataFrame({"subject": list("aaaabbbb")})

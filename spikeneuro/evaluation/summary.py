@@ -1,0 +1,173 @@
+"""The score of a model with its interval, and the comparison of two models, over units of independence.
+
+Where the metric is defined inside every unit, the score is the mean over units, and intervals and tests are made over
+the units' scores. Where it is not (a unit of one class has no balanced accuracy), the metric is computed on all
+samples together, and the units are resampled, or exchanged between the models, as wholes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spikeneuro._validation import check_number
+from spikeneuro.errors import InputError
+from spikeneuro.evaluation.metrics import metric_named
+from spikeneuro.evaluation.pooled import pooled_interval, pooled_test
+from spikeneuro.evaluation.statistics import bootstrap_interval, paired_permutation_test
+from spikeneuro.evaluation.units import Case, Predictions, UnitScores, as_case, average_units, scores_of
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score with its interval.
+
+    Parameters
+    ----------
+    value, low, high : float or None
+        Score and limits of its interval; None where undefined, see `note`.
+    n_units : int
+        Units behind it.
+    method : str
+        ``mean over units`` or ``all samples together``.
+    note : str
+        Why something is None, or what is special.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n_units: int
+    method: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Difference of two models on the same units.
+
+    Parameters
+    ----------
+    difference, low, high : float or None
+        First minus second, and limits of its bootstrap interval; None where undefined, see `note`.
+    p_value : float or None
+        Two-sided p-value of the paired permutation test over units.
+    n_units : int
+        Units that both were tested on.
+    method : str
+        What was permuted, and how.
+    note : str
+        Why something is None, or what is special.
+    """
+
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    n_units: int
+    method: str
+    note: str = ""
+
+
+def summarise(
+    predictions: Sequence[Predictions],
+    metric: str = "accuracy",
+    task: str = "classification",
+    labels: Sequence[Any] | None = None,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 10_000,
+    random_state: int = 0,
+) -> Estimate:
+    """Score of a model over all its folds and seeds, with a bootstrap interval over units.
+
+    Parameters
+    ----------
+    predictions : sequence of Predictions
+        One per fitted model.
+    metric, task, labels
+        See `unit_scores`.
+    confidence : float
+        Nominal coverage of the percentile interval.
+    n_resamples : int
+        Resamples of the units (at most 2000 are made where each needs the metric of all samples again).
+    random_state : int
+        Seed.
+    """
+    check_number(confidence, "confidence", low=0.0, high=1.0, closed="neither")
+    rule = metric_named(metric, task)
+    cases = _cases(predictions, task, labels)
+    scores = average_units([scores_of(case, rule) for case in cases])
+    if scores.undefined:
+        everyone = [*scores.units, *scores.undefined]
+        pooled = pooled_interval(cases, rule, everyone, confidence, n_resamples, random_state)
+        note = _sentence(_reason(scores), pooled.note)
+        return Estimate(pooled.value, pooled.low, pooled.high, len(everyone), "all samples together", note)
+    value, n = float(scores.scores.mean()), len(scores.units)
+    if n < 2:
+        return Estimate(value, None, None, n, "mean over units", "one unit only, so no interval")
+    interval = bootstrap_interval(
+        scores.scores, confidence=confidence, n_resamples=n_resamples, random_state=random_state
+    )
+    return Estimate(value, interval.low, interval.high, n, "mean over units")
+
+
+def compare(
+    first: Sequence[Predictions],
+    second: Sequence[Predictions],
+    metric: str = "accuracy",
+    task: str = "classification",
+    labels: Sequence[Any] | None = None,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 9_999,
+    random_state: int = 0,
+) -> Comparison:
+    """Difference of two models over the units that both were tested on, with a paired permutation test.
+
+    Parameters
+    ----------
+    first, second : sequence of Predictions
+        One per fitted model.
+    metric, task, labels, confidence, n_resamples, random_state
+        As in `summarise`.
+    """
+    check_number(confidence, "confidence", low=0.0, high=1.0, closed="neither")
+    rule = metric_named(metric, task)
+    a, b = _cases(first, task, labels), _cases(second, task, labels)
+    scored = [average_units([scores_of(case, rule) for case in cases]) for cases in (a, b)]
+    everywhere = [set(s.units) | set(s.undefined) for s in scored]
+    common = sorted(everywhere[0] & everywhere[1])
+    left_out = len(everywhere[0] | everywhere[1]) - len(common)
+    note = f"{left_out} unit(s) tested for one of the two only are left out" if left_out else ""
+    if not common:
+        return Comparison(None, None, None, None, 0, "none", "the two models were tested on no common unit")
+    if any(s.undefined for s in scored):
+        reason = _reason(next(s for s in scored if s.undefined))
+        pooled = pooled_test(a, b, rule, common, confidence, n_resamples, random_state)
+        note = _sentence(reason, note, pooled.note)
+        return Comparison(pooled.value, pooled.low, pooled.high, pooled.p_value, len(common), pooled.method, note)
+    x, y = (np.array([dict(zip(s.units, s.scores, strict=True))[unit] for unit in common]) for s in scored)
+    test = paired_permutation_test(x, y, n_resamples=n_resamples, random_state=random_state)
+    method = f"sign flips over units, {test.method}"
+    if len(common) < 2:
+        note = _sentence(note, "one unit only, so neither interval nor test")
+        return Comparison(test.difference, None, None, None, 1, "none", note)
+    interval = bootstrap_interval(x - y, confidence=confidence, n_resamples=n_resamples, random_state=random_state)
+    return Comparison(test.difference, interval.low, interval.high, test.p_value, len(common), method, note)
+
+
+def _cases(predictions: Sequence[Predictions], task: str, labels: Sequence[Any] | None) -> list[Case]:
+    if not predictions:
+        raise InputError("there are no predictions to score.")
+    return [as_case(p, task, labels) for p in predictions]
+
+
+def _reason(scores: UnitScores) -> str:
+    unit, why = next(iter(scores.undefined.items()))
+    return f"not defined inside {len(scores.undefined)} unit(s), e.g. {unit}: {why}"
+
+
+def _sentence(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
