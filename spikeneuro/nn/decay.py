@@ -10,13 +10,8 @@ from spikeneuro.nn.heterogeneity import Heterogeneity
 Value = float | Tensor | Heterogeneity
 
 
-def values(
-    value: Value, name: str, shape: tuple[int, ...], dtype: torch.dtype | None, device: torch.device | str | None
-) -> Tensor:
-    """`value` as a finite tensor that broadcasts to `shape`, in double precision.
-
-    `dtype` and `device` are where it will live; the conversion is the caller's, after it has computed with it.
-    """
+def values(value: Value, name: str, shape: tuple[int, ...], device: torch.device | str | None) -> Tensor:
+    """`value` as a finite tensor that broadcasts to `shape`, in double precision: conversion comes last."""
     drawn = value(shape) if isinstance(value, Heterogeneity) else value
     try:
         tensor = torch.as_tensor(drawn, dtype=torch.float64, device=device).detach().clone()
@@ -77,7 +72,7 @@ class Decay(nn.Module):
             raise InputError(f"{names[0]} or {names[1]} must be given.")
         if learn is not None and learn != name:
             raise InputError(f"learn={learn!r} needs {learn} to be given, but {name} is; use learn={name!r}.")
-        tensor = values(given, name, shape, dtype, device)
+        tensor = values(given, name, shape, device)
         self._check_range(tensor, name, learnable=learn is not None)
         if learn is None:
             self.register_buffer("fixed", (tensor if name == names[1] else torch.exp(-self.dt / tensor)).to(kind))

@@ -41,7 +41,7 @@ class Constant(Heterogeneity):
 
     value: float
 
-    def __call__(self, shape: int | Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, shape: int | Sequence[int], generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002
         """Return the value in `shape`."""
         return torch.full(_sizes(shape), float(self.value))
 
@@ -67,7 +67,7 @@ class LogSpaced(Heterogeneity):
     def __post_init__(self) -> None:
         _check_range(self.low, self.high)
 
-    def __call__(self, shape: int | Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, shape: int | Sequence[int], generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002
         """Return the values in `shape`."""
         n = math.prod(_sizes(shape))
         low, high = math.log(self.low), math.log(self.high)

@@ -112,7 +112,7 @@ class LIFLayer(SpikingLayer):
     def _number(self, name: str, value: Value) -> None:
         """Keep a number per neuron as a parameter or a buffer of that name."""
         kind = self._place["dtype"] or torch.get_default_dtype()
-        tensor = values(value, name, self.shape, **self._place).to(kind)
+        tensor = values(value, name, self.shape, self._place["device"]).to(kind)
         if name in self.learn:
             self.register_parameter(name, nn.Parameter(tensor))
         else:

@@ -46,11 +46,13 @@ class OverTime(nn.Module):
         """
         if x.dim() < 3:
             raise InputError(
-                f"OverTime expected (time, batch, *features), got {tuple(x.shape)}; signals go through an encoder first."
+                f"OverTime expected (time, batch, *features), got {tuple(x.shape)}; "
+                "signals go through an encoder first."
             )
         y = self.module(x.flatten(0, 1))
         if y.shape[0] != x.shape[0] * x.shape[1]:
             raise InputError(
-                f"OverTime's module must keep the batch axis: it made {tuple(y.shape)} of {tuple(x.flatten(0, 1).shape)}."
+                f"OverTime's module must keep the batch axis: it made {tuple(y.shape)} "
+                f"of {tuple(x.flatten(0, 1).shape)}."
             )
         return y.unflatten(0, (x.shape[0], x.shape[1]))

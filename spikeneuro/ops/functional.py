@@ -103,7 +103,7 @@ def lif(
     # The gradients of alpha and gain are sums over the current, so the fused backward needs it.
     kept = chosen == "numba" and parameters.alpha is not None and _learns(parameters.alpha, parameters.gain)
     kept = kept or (chosen == "numba" and weight is not None and _learns(parameters.gain))
-    call = registration._Call(
+    call = registration.Call(
         x, parameters, mask, LIFState() if state is None else state, settings, delay,
         keep_current or kept, keep_adaptation, chosen,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spikeneuro.errors import InputError
 from spikeneuro.ops import numba_kernels, numba_recurrent
 from spikeneuro.ops.state import RESETS, LIFOutput, LIFParameters, LIFSettings, LIFState
 from spikeneuro.ops.threads import run_blocks
@@ -149,16 +150,17 @@ def backward(
     learns = any(wanted[1:7])
     # Without learnable numbers the kernel never reads the current; with them, and without a synapse, it is the input.
     kept = saved.currents if saved.currents is not None else saved.x
+    needs_current = wanted[6] or (wanted[2] and (recurrent or parameters.alpha is not None))
+    if needs_current and saved.currents is None:
+        raise InputError("the gradients of alpha and gain need keep_current=True; spikeneuro.ops.lif sets it.")
     cur = _array(kept) if learns and kept is not None else np.zeros((1, *one), kind)
-    if learns and kept is None:
-        cur = np.broadcast_to(cur, tuple(like.shape)).copy()
     gv, gi = _state(gradients.v, one, kind), _state(gradients.current, one, kind)
     gr = _state(None if settings.detach_reset else gradients.pending, one, kind)
     gx = np.empty(tuple(like.shape), kind)
     v0 = _state(state.v, one, kind, parameters.v_rest)
     i0, r0 = _state(state.current, one, kind), _state(state.pending, one, kind)
     choice = (
-        _MODES[settings.reset], settings.delayed, settings.detach_reset, parameters.alpha is not None, learns,
+        _MODES[settings.reset], settings.delayed, settings.detach_reset, learns,
         settings.surrogate.code, np.asarray(settings.surrogate.parameters, kind),
     )  # fmt: skip
     flows = [_flow(g, one, kind) for g in (gradients.spikes, gradients.potential, gradients.currents)]

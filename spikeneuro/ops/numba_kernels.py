@@ -12,12 +12,15 @@ import numba
 import numpy as np
 
 from spikeneuro.ops.numba_steps import (
+    current_gradient,
     fire,
+    gather,
     integrate,
     membrane_gradient,
     parameter_gradient,
     previous_gradient,
     reset,
+    rewind,
 )
 
 
@@ -69,7 +72,7 @@ def forward(
 @numba.njit(nogil=True, cache=True)
 def backward(
     first_block: int, last_block: int, period: int, width: int, mode: int, late: bool, detach: bool,
-    has_alpha: bool, learns: bool, code: int, p: Any, numbers: Any, thc: Any, u: Any, cur: Any, v0: Any, i0: Any,
+    learns: bool, code: int, p: Any, numbers: Any, thc: Any, u: Any, cur: Any, v0: Any, i0: Any,
     r0: Any, grad_s: Any, grad_u: Any, grad_i: Any, gv0: Any, gi0: Any, gr0: Any, gx: Any, g_numbers: Any,
 ) -> None:  # fmt: skip
     """Fill the gradients of the input `gx`, of the initial state and of the numbers.
@@ -79,7 +82,7 @@ def backward(
     (repetitions, 6, period).
     """
     steps, columns = u.shape
-    ds, du, di = int(grad_s.shape[0] > 1), int(grad_u.shape[0] > 1), int(grad_i.shape[0] > 1)
+    ds, du, di, dc = grad_s.shape[0] > 1, grad_u.shape[0] > 1, grad_i.shape[0] > 1, cur.shape[0] > 1
     scratch = np.empty((7, width), u.dtype)
     g = np.empty((6, width), u.dtype)
     for block in range(first_block, last_block):
@@ -96,42 +99,15 @@ def backward(
         g[:, :] = 0
         fire(u[steps - 1, a:b], cut, s)
         for t in range(steps - 1, -1, -1):
-            ut, gst, gut, git, gxt = (
-                u[t, a:b],
-                grad_s[t * ds, a:b],
-                grad_u[t * du, a:b],
-                grad_i[t * di, a:b],
-                gx[t, a:b],
-            )
-            for j in range(n):
-                gs[j] = gst[j]
-                gu[j] = gut[j]
-            if late:
-                for j in range(n):
-                    gs[j] += gr[j]
+            ut, gxt = u[t, a:b], gx[t, a:b]
+            gather(late, grad_s[t * ds, a:b], grad_u[t * du, a:b], gr, gs, gu)
             membrane_gradient(mode, late, detach, code, p, ut, s, th, vz, gv, gs, gu, h)
-            for j in range(n):
-                gi[j] = gain[j] * gu[j] + git[j] + gi[j]
-                gxt[j] = gi[j]
-            # What entered this step: the state before it, rebuilt from the saved membrane.
-            if t > 0:
-                before = u[t - 1, a:b]
-                fire(before, cut, rp)
-                if late or learns:
-                    reset(mode, late, before, rp, th, vz, vp, work)
-            else:
-                vp[:] = v0[a:b]
-                if late:
-                    rp[:] = r0[a:b]
+            rewind(late or learns, t, mode, late, u[max(t - 1, 0), a:b], v0[a:b], r0[a:b], cut, th, vz, vp, rp, work)
+            ip = cur[(t - 1) * dc, a:b] if t > 0 else i0[a:b]
+            current_gradient(gain, alpha, gu, grad_i[t * di, a:b], ip, learns, gi, gxt, g[5, :n])
             if learns:
-                parameter_gradient(mode, late, gu, gv, gs, h, s, vp, rp, cur[t, a:b], beta, vr, vz, g, work)
-                if has_alpha:
-                    ip, g_alpha = (cur[t - 1, a:b] if t > 0 else i0[a:b]), g[5, :n]
-                    for j in range(n):
-                        g_alpha[j] += gi[j] * ip[j]
+                parameter_gradient(mode, late, gu, gv, gs, h, s, vp, rp, cur[t * dc, a:b], beta, vr, vz, g, work)
             previous_gradient(mode, late, t == 0 or not detach, gu, beta, th, vz, vp, rp, gv, gr)
-            for j in range(n):
-                gi[j] *= alpha[j]
             s[:] = rp
         if learns:
             for k in range(6):

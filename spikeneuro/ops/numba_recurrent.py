@@ -10,12 +10,15 @@ import numba
 import numpy as np
 
 from spikeneuro.ops.numba_steps import (
+    current_gradient,
     fire,
+    gather,
     integrate,
     membrane_gradient,
     parameter_gradient,
     previous_gradient,
     reset,
+    rewind,
 )
 
 
@@ -78,7 +81,7 @@ def forward(
 
 @numba.njit(nogil=True, cache=True)
 def backward(
-    first: int, last: int, mode: int, late: bool, detach: bool, has_alpha: bool, learns: bool, code: int, p: Any,
+    first: int, last: int, mode: int, late: bool, detach: bool, learns: bool, code: int, p: Any,
     weight: Any, numbers: Any, thc: Any, u: Any, cur: Any, v0: Any, i0: Any, r0: Any, grad_s: Any, grad_u: Any,
     grad_i: Any, gv0: Any, gi0: Any, gr0: Any, gs0: Any, gx: Any, g_numbers: Any,
 ) -> None:  # fmt: skip
@@ -87,7 +90,7 @@ def backward(
     `gs0` enters as the gradient of the last spikes as part of the final state. `g_numbers` is (batch, 6, neurons).
     """
     steps, _, n = u.shape
-    ds, du, di = int(grad_s.shape[0] > 1), int(grad_u.shape[0] > 1), int(grad_i.shape[0] > 1)
+    ds, du, di, dc = grad_s.shape[0] > 1, grad_u.shape[0] > 1, grad_i.shape[0] > 1, cur.shape[0] > 1
     beta, gain, th, vr, vz, alpha = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]
     scratch = np.empty((6, n), u.dtype)
     s, gs, gu, h, vp, work = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4], scratch[5]
@@ -96,36 +99,17 @@ def backward(
         gv, gi, gr, gh, g = gv0[b], gi0[b], gr0[b], gs0[b], g_numbers[b]
         fire(u[steps - 1, b], thc, s)
         for t in range(steps - 1, -1, -1):
-            ut, gst, gut, git, gxt = u[t, b], grad_s[t * ds, b], grad_u[t * du, b], grad_i[t * di, b], gx[t, b]
+            ut, gxt = u[t, b], gx[t, b]
+            gather(late, grad_s[t * ds, b], grad_u[t * du, b], gr, gs, gu)
             for j in range(n):
-                gs[j] = gst[j] + gh[j]
-                gu[j] = gut[j]
-            if late:
-                for j in range(n):
-                    gs[j] += gr[j]
-            membrane_gradient(mode, late, detach, code, p, ut, s, th, vz, gv, gs, gu, h)
-            for j in range(n):
-                gi[j] = gain[j] * gu[j] + git[j] + gi[j]
-                gxt[j] = gi[j]
+                gs[j] += gh[j]
                 gh[j] = 0
-            add_product(gi, weight, gh)
-            # What entered this step: the state before it, rebuilt from the saved membrane.
-            if t > 0:
-                before = u[t - 1, b]
-                fire(before, thc, rp)
-                if late or learns:
-                    reset(mode, late, before, rp, th, vz, vp, work)
-            else:
-                vp[:] = v0[b]
-                if late:
-                    rp[:] = r0[b]
+            membrane_gradient(mode, late, detach, code, p, ut, s, th, vz, gv, gs, gu, h)
+            rewind(late or learns, t, mode, late, u[max(t - 1, 0), b], v0[b], r0[b], thc, th, vz, vp, rp, work)
+            ip = cur[(t - 1) * dc, b] if t > 0 else i0[b]
+            current_gradient(gain, alpha, gu, grad_i[t * di, b], ip, learns, gi, gxt, g[5])
+            add_product(gxt, weight, gh)
             if learns:
-                parameter_gradient(mode, late, gu, gv, gs, h, s, vp, rp, cur[t, b], beta, vr, vz, g, work)
-                if has_alpha:
-                    ip, g_alpha = (cur[t - 1, b] if t > 0 else i0[b]), g[5]
-                    for j in range(n):
-                        g_alpha[j] += gi[j] * ip[j]
+                parameter_gradient(mode, late, gu, gv, gs, h, s, vp, rp, cur[t * dc, b], beta, vr, vz, g, work)
             previous_gradient(mode, late, t == 0 or not detach, gu, beta, th, vz, vp, rp, gv, gr)
-            for j in range(n):
-                gi[j] *= alpha[j]
             s[:] = rp

@@ -142,6 +142,14 @@ def parameter_gradient(
         g_th[j] -= h[j] * gs[j]
     for j in range(n):
         g_rest[j] += (one - beta[j]) * gu[j]
+    _reset_parameter_gradient(mode, late, gu, gv, s, rp, beta, g_th, g_reset)
+
+
+@numba.njit(nogil=True)
+def _reset_parameter_gradient(
+    mode: int, late: bool, gu: Any, gv: Any, s: Any, rp: Any, beta: Any, g_th: Any, g_reset: Any
+) -> None:
+    n = gu.size
     if late and mode == 1:
         for j in range(n):
             g_th[j] -= rp[j] * gu[j]
@@ -154,3 +162,54 @@ def parameter_gradient(
     elif mode == 2:
         for j in range(n):
             g_reset[j] += s[j] * gv[j]
+
+
+@numba.njit(nogil=True)
+def rewind(
+    rebuild: bool, t: int, mode: int, late: bool, before: Any, v0: Any, r0: Any, thc: Any, th: Any, vz: Any,
+    vp: Any, rp: Any, work: Any,
+) -> None:  # fmt: skip
+    """Rebuild what entered step `t`: the spikes before it in `rp` and, if asked to `rebuild`, the membrane in `vp`.
+
+    `before` is the saved membrane of step t - 1 (of any step where t is 0: then the initial state is it).
+    """
+    if t == 0:
+        for j in range(vp.size):
+            vp[j] = v0[j]
+            rp[j] = r0[j]
+        return
+    fire(before, thc, rp)
+    if rebuild:
+        reset(mode, late, before, rp, th, vz, vp, work)
+
+
+@numba.njit(nogil=True)
+def current_gradient(
+    gain: Any, alpha: Any, gu: Any, git: Any, previous: Any, learns: bool, gi: Any, gx: Any, g_alpha: Any
+) -> None:
+    """Adjoint of the current: `gi` enters as what came from later steps and becomes what goes to the earlier one.
+
+    `gx` becomes the gradient of the current's drive, `previous` is the current one step before.
+    """
+    n = gu.size
+    for j in range(n):
+        gi[j] = gain[j] * gu[j] + git[j] + gi[j]
+    for j in range(n):
+        gx[j] = gi[j]
+    if learns:
+        for j in range(n):
+            g_alpha[j] += gi[j] * previous[j]
+    for j in range(n):
+        gi[j] *= alpha[j]
+
+
+@numba.njit(nogil=True)
+def gather(late: bool, gst: Any, gut: Any, gr: Any, gs: Any, gu: Any) -> None:
+    """Start a step's gradients from those of the outputs and, where the reset comes later, of the pending reset."""
+    for j in range(gs.size):
+        gs[j] = gst[j]
+    for j in range(gu.size):
+        gu[j] = gut[j]
+    if late:
+        for j in range(gs.size):
+            gs[j] += gr[j]

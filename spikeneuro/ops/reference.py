@@ -32,6 +32,11 @@ class _Spike(torch.autograd.Function):
         return grad_outputs[0] * ctx.surrogate.gradient(x), None, None
 
 
+def _spike(x: Tensor, surrogate: Surrogate, inclusive: bool) -> Tensor:
+    spikes: Tensor = _Spike.apply(x, surrogate, inclusive)  # type: ignore[no-untyped-call]
+    return spikes
+
+
 def lif_reference(
     x: Tensor,
     parameters: LIFParameters,
@@ -98,7 +103,8 @@ def lif_reference(
         raise InputError(f"the smooth relaxation has no refractory period, got refractory={settings.refractory}.")
     p, surrogate, inclusive = parameters, settings.surrogate, settings.comparison == ">="
     state = resting_state(x, p, settings, delay) if state is None else filled(state, x, p, settings, delay)
-    v, i, a, r, c = state.v, state.current, state.adaptation, state.pending, state.refractory
+    v, i, a, _, r, c = state
+    assert v is not None  # filled above
     history = [] if state.history is None else list(state.history.unbind(0))
     on = None if mask is None else mask.to(torch.bool).expand(x.shape)
     spikes, potentials, currents, adaptations = [], [], [], []
@@ -108,14 +114,14 @@ def lif_reference(
         if keep_current:
             currents.append(i)
         th = p.threshold
-        if p.rho is not None and p.kappa is not None:
+        if p.rho is not None and p.kappa is not None and a is not None:
             a = p.rho * a + (1.0 - p.rho) * history[-1]
             th = p.threshold + p.kappa * a
             if keep_adaptation:
                 adaptations.append(a)
         u = _integrate(v, i, r, c, p, settings)
         x_spike = u - th
-        s = surrogate.primitive(x_spike) if smooth else _Spike.apply(x_spike, surrogate, inclusive)
+        s = surrogate.primitive(x_spike) if smooth else _spike(x_spike, surrogate, inclusive)
         if c is not None:
             s = s * (c <= 0).to(s.dtype)
         if on is not None:

@@ -23,6 +23,7 @@ Outputs: spikes, potential (membrane before the same-step reset), the six parts 
 step, adaptation of every step. Parts that do not exist or were not asked for have shape (0,).
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ BACKWARD_SCHEMA = (
 )
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
     """Arguments of either op, put in order."""
 
     x: Tensor
@@ -74,7 +75,7 @@ class _Call(NamedTuple):
     backend: str
 
 
-def flatten(call: _Call) -> tuple[Any, ...]:
+def flatten(call: Call) -> tuple[Any, ...]:
     """Positional arguments of the op for `call`, the inverse of `_parse`."""
     p, s = call.parameters, call.settings
     head = (call.x,) if p.weight is None else (call.x, p.weight, p.bias)
@@ -98,18 +99,18 @@ def settings_to_arguments(settings: LIFSettings) -> tuple[Any, ...]:
 def settings_from_arguments(arguments: Sequence[Any]) -> LIFSettings:
     """Inverse of `settings_to_arguments`."""
     *choices, surrogate, options = arguments
-    return LIFSettings(*choices, surrogate=surrogates.SURROGATES[surrogate](*options))
+    return dataclasses.replace(LIFSettings(*choices), surrogate=surrogates.SURROGATES[surrogate](*options))
 
 
-def _parse(arguments: Sequence[Any], recurrent: bool) -> _Call:
+def _parse(arguments: Sequence[Any], recurrent: bool) -> Call:
     x, *rest = arguments
     weight, bias = (rest.pop(0), rest.pop(0)) if recurrent else (None, None)
-    numbers, rest = rest[:8], rest[8:]
+    numbers, rest = tuple(rest[:8]), rest[8:]
     mask, state, settings, rest = rest[0], rest[1:7], rest[7:17], rest[17:]
     delay = rest.pop(0) if recurrent else 0
-    return _Call(
+    return Call(
         x,
-        LIFParameters(*numbers, weight, bias),
+        _parameters(numbers, weight, bias),
         mask,
         LIFState(*state),
         settings_from_arguments(settings),
@@ -118,12 +119,17 @@ def _parse(arguments: Sequence[Any], recurrent: bool) -> _Call:
     )
 
 
+def _parameters(numbers: Sequence[Any], weight: Tensor | None, bias: Tensor | None) -> LIFParameters:
+    beta, gain, threshold, v_rest, v_reset, alpha, rho, kappa = numbers
+    return LIFParameters(beta, gain, threshold, v_rest, v_reset, alpha, rho, kappa, weight, bias)
+
+
 def _pack(output: LIFOutput, like: Tensor) -> tuple[Tensor, ...]:
     parts = (output.spikes, output.potential, *output.state, output.current, output.adaptation)
     return tuple(like.new_empty(0) if part is None else part for part in parts)
 
 
-def unpack(parts: Sequence[Tensor], call: _Call) -> LIFOutput:
+def unpack(parts: Sequence[Tensor], call: Call) -> LIFOutput:
     """Op's result as an output, with None for parts that do not exist."""
     p = call.parameters
     adapts = p.rho is not None and p.kappa is not None
@@ -138,7 +144,7 @@ def unpack(parts: Sequence[Tensor], call: _Call) -> LIFOutput:
     )  # fmt: skip
 
 
-def _forward(call: _Call) -> tuple[Tensor, ...]:
+def _forward(call: Call) -> tuple[Tensor, ...]:
     if call.backend == "numba":
         from spikeneuro.ops import numba_backend
 
@@ -153,7 +159,7 @@ def _forward(call: _Call) -> tuple[Tensor, ...]:
     return _pack(output, call.x)
 
 
-def _fake(call: _Call) -> tuple[Tensor, ...]:
+def _fake(call: Call) -> tuple[Tensor, ...]:
     p, x = call.parameters, call.x
     one = x.shape[1:]
     adapts = p.rho is not None and p.kappa is not None
@@ -176,7 +182,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...], recurre
         output[0] if recurrent else None, output[8] if call.keep_current else None,
     )  # fmt: skip
     ctx.save_for_backward(*kept)
-    ctx.call = call._replace(x=None, parameters=None, mask=None, state=None)
+    ctx.choices = call[4:]  # no tensor among them
     ctx.recurrent = recurrent
 
 
@@ -186,13 +192,10 @@ _DIFFERENTIABLE_PARAMETERS = len(LIFParameters._fields)
 def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     saved = ctx.saved_tensors
     n = _DIFFERENTIABLE_PARAMETERS
-    call = ctx.call._replace(
-        x=saved[0], parameters=LIFParameters(*saved[1 : n + 1]), mask=saved[n + 1],
-        state=LIFState(*saved[n + 2 : n + 8]),
-    )  # fmt: skip
+    call = Call(saved[0], LIFParameters(*saved[1 : n + 1]), saved[n + 1], LIFState(*saved[n + 2 : n + 8]), *ctx.choices)
     potential, spikes, currents = saved[n + 8 :]
     needed = ctx.needs_input_grad
-    # In the order of _Call: x, parameters (weight and bias last), state.
+    # In the order of Call: x, parameters (weight and bias last), state.
     offset = 3 if ctx.recurrent else 1
     needs = (
         needed[0], *needed[offset : offset + 8], *(needed[1:3] if ctx.recurrent else (False, False)),
@@ -207,13 +210,11 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     return (*inputs, *(None for _ in range(len(needed) - len(inputs))))
 
 
-def _backward_reference(
-    call: _Call, grads: Sequence[Tensor | None], needs: Sequence[bool]
-) -> tuple[Tensor | None, ...]:
+def _backward_reference(call: Call, grads: Sequence[Tensor | None], needs: Sequence[bool]) -> tuple[Tensor | None, ...]:
     """Gradients by running the reference again and differentiating it."""
     inputs = (call.x, *call.parameters, *call.state)
     with torch.enable_grad():
-        leaves = [
+        leaves: list[Any] = [
             None if tensor is None else tensor.detach().requires_grad_(need)
             for tensor, need in zip(inputs, needs, strict=True)
         ]
@@ -229,17 +230,16 @@ def _backward_reference(
             for value, grad in zip(outputs, grads, strict=True)
             if value is not None and grad is not None and value.requires_grad
         ]
+        if not pairs:
+            return tuple(None for _ in needs)
         wanted = [leaf for leaf, need in zip(leaves, needs, strict=True) if need]
-        found = iter(
-            torch.autograd.grad([value for value, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True)
-            if pairs
-            else [None] * len(wanted)
-        )
+        values, weights = zip(*pairs, strict=True)
+        found = iter(torch.autograd.grad(values, wanted, weights, allow_unused=True))
     return tuple(next(found) if need else None for need in needs)
 
 
 def _backward_numba(
-    call: _Call,
+    call: Call,
     grads: Sequence[Tensor | None],
     needs: Sequence[bool],
     potential: Tensor,
@@ -278,7 +278,7 @@ def _run_backward(*arguments: Any) -> list[Tensor]:
     return numba_backend.backward(
         gradients,
         saved,
-        LIFParameters(*numbers, weight, bias),
+        _parameters(numbers, weight, bias),
         settings_from_arguments(settings),
         LIFState(v=v, current=current, history=history, pending=pending),
         wanted,
