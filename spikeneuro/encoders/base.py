@@ -12,6 +12,7 @@ from spikeneuro._validation import check_finite, check_number
 from spikeneuro.errors import InputError
 
 _AXES = {3: "(batch, channels, times)", 4: "(batch, channels, height, width)"}
+_HALF = (torch.float16, torch.bfloat16)
 
 
 class Encoder(nn.Module, ABC):
@@ -97,7 +98,7 @@ class Encoder(nn.Module, ABC):
         Tensor of shape (steps, batch, features) or (steps, batch, features, height, width)
             The encoded input, time first.
         """
-        return self._encode(self._time_first(x)).flatten(0, 1)
+        return self._finished(self._encode(self._time_first(x)), x)
 
     def run(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Encode one piece of a longer signal, carrying on from where the last piece ended.
@@ -133,7 +134,7 @@ class Encoder(nn.Module, ABC):
         Returns
         -------
         Tensor of shape (batch, channels, times) or (batch, channels, height, width)
-            The reconstruction; the class says how far it may be off.
+            The reconstruction, in float32 at least; the class says how far it may be off.
         """
         return self._batch_first(self._decode(self._split(spikes)))
 
@@ -153,7 +154,7 @@ class Encoder(nn.Module, ABC):
         """Fill the fitted buffers from checked training data; nothing to learn unless overridden."""
 
     def _time_first(self, x: Tensor) -> Tensor:
-        """Check a batch and put time in front; an image gets a time axis of length one."""
+        """Check a batch and put time in front, in float32 at least; an image gets a time axis of length one."""
         name = type(self).__name__
         if not isinstance(x, Tensor):
             raise InputError(f"{name} takes a torch.Tensor, got {type(x).__name__}; convert with torch.as_tensor(x).")
@@ -162,13 +163,24 @@ class Encoder(nn.Module, ABC):
             raise InputError(f"{name} takes real values, got dtype {x.dtype}.")
         if not x.is_floating_point():
             x = x.to(torch.get_default_dtype())
+        elif x.dtype in _HALF:
+            x = x.float()  # half precision cannot count the steps of a long window
         if not torch.compiler.is_compiling():
             _check_finite_tensor(x, name)
         return x.permute(2, 0, 1).contiguous() if x.ndim == 3 else x.unsqueeze(0)
 
+    @staticmethod
+    def _finished(codes: Tensor, x: Tensor) -> Tensor:
+        """Join samples and their steps into one time axis, in the dtype of the input."""
+        spikes = codes.flatten(0, 1)
+        return spikes.to(x.dtype) if x.is_floating_point() else spikes
+
     def _training_array(self, X: ArrayLike | Tensor) -> NDArray[Any]:
         name = f"{type(self).__name__}.fit"
-        array = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
+        if isinstance(X, Tensor):
+            X = X.detach().cpu()
+            X = X.float() if X.dtype in _HALF else X
+        array = np.asarray(X)
         if array.dtype == object:
             raise InputError(f"{name}: recordings of different lengths must be cut into windows of one length first.")
         if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
@@ -202,6 +214,7 @@ class Encoder(nn.Module, ABC):
             raise InputError(f"{name}: {spikes.shape[0]} steps are not whole samples of {steps} steps.")
         if spikes.shape[2] % per_channel:
             raise InputError(f"{name}: {spikes.shape[2]} features are not whole channels of {per_channel} features.")
+        spikes = spikes.float() if spikes.dtype in _HALF else spikes
         _, batch, features, *rest = spikes.shape
         return spikes.reshape(-1, steps, batch, features // per_channel, per_channel, *rest)
 
@@ -296,8 +309,8 @@ class IntensityEncoder(Encoder):
 def spike_at(times: Tensor, n_steps: int, fires: Tensor, dtype: torch.dtype) -> Tensor:
     """One spike at step `times` where `fires`, as ``(times.shape[0], n_steps, ...)`` zeros and ones."""
     # made by a comparison, which is how an operation ledger tells spikes from numbers
-    step = torch.arange(n_steps, dtype=times.dtype, device=times.device).view(-1, *(1 for _ in times.shape[1:]))
-    return ((times.unsqueeze(1) == step) & fires.unsqueeze(1)).to(dtype)
+    step = torch.arange(n_steps, dtype=torch.int32, device=times.device).view(-1, *(1 for _ in times.shape[1:]))
+    return ((times.to(torch.int32).unsqueeze(1) == step) & fires.unsqueeze(1)).to(dtype)
 
 
 def _check_axes(shape: tuple[int, ...], name: str, images: bool) -> None:

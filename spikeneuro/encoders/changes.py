@@ -92,7 +92,7 @@ class ChangeEncoder(Encoder):
             Reference after this piece.
         """
         on_off, state = self._advance(self._time_first(x), state)
-        return on_off.flatten(0, 1), state
+        return self._finished(on_off, x), state
 
     def _encode(self, x: Tensor) -> Tensor:
         return self._advance(x, None)[0]

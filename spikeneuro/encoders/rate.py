@@ -105,7 +105,7 @@ class RateEncoder(IntensityEncoder):
         """
         if generator is None and self.random_state is not None:
             generator = torch.Generator().manual_seed(self.random_state)
-        return self._draw(self._time_first(x), generator).flatten(0, 1)
+        return self._finished(self._draw(self._time_first(x), generator), x)
 
     def run(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode one piece of a longer signal; the state is that of the random generator.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeneuro import encoders
+from spikeneuro import encoders, energy
 from spikeneuro.encoders import ENCODERS, ChangeEncoder, Encoder, IntensityEncoder
 from spikeneuro.errors import InputError
 
@@ -81,6 +81,32 @@ def test_signal_shape_dtype_and_values(case, signal):
         assert spikes.dtype == dtype
         assert encoder.graded or set(spikes.unique().tolist()) <= {0.0, 1.0}
         assert spikes.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_taken(case, signal, dtype):
+    signal = signal.to(dtype)
+    spikes = build(case).fit(signal)(signal)
+    assert spikes.dtype == dtype
+    assert torch.isfinite(spikes).all()
+
+
+def test_long_windows_hold_one_spike_in_half_precision():
+    """Bfloat16 counts to 256 only; the steps of a window must not run together."""
+    x = torch.linspace(0, 1, 40, dtype=torch.bfloat16).reshape(1, 1, -1)
+    spikes = encoders.LatencyEncoder(1000, low=0.0, high=1.0)(x).reshape(40, 1000)
+    assert (spikes.float().sum(1) == 1).all()
+
+
+def test_the_ledger_tells_spikes_from_numbers(case, signal):
+    """Spikes behind a linear layer cost one addition for each weight they meet; direct current costs products."""
+    encoder = build(case).fit(signal)
+    n_features = encoder.out_features(CHANNELS)
+    counted = energy.count(torch.nn.Sequential(encoder, torch.nn.Linear(n_features, 5)), signal)
+    active = int((encoder(signal) != 0).sum()) * 5 / len(signal)
+    possible = encoder.n_steps(TIMES) * n_features * 5
+    assert (counted.macs, counted.acs) == ((active, 0) if encoder.graded else (0, active))
+    assert counted.dense.macs + counted.dense.acs == possible
 
 
 def test_image_shape_and_values(case, image):
