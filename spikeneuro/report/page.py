@@ -9,12 +9,11 @@ import pandas as pd
 
 from spikeneuro.bench.store import Store
 from spikeneuro.bench.summary import summary
-from spikeneuro.evaluation import calibration as reliability
+from spikeneuro.evaluation import METRICS, top_label_curve
 from spikeneuro.report import plots
 from spikeneuro.report.style import KIND_LABELS, kind_of, to_svg
 
 _BINS = 10
-_SMALLER_IS_BETTER = ("mae", "rmse", "log_loss", "brier")
 
 
 def experiment_context(store: Store, experiment: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
@@ -84,8 +83,8 @@ def _chance(experiment: Mapping[str, Any]) -> float | None:
 
 
 def _order(experiment: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
-    smaller = experiment["scorer"] in _SMALLER_IS_BETTER
-    return table.sort_values("score", ascending=smaller, na_position="last")
+    ascending = not METRICS[experiment["scorer"]].greater_is_better
+    return table.sort_values("score", ascending=ascending, na_position="last")
 
 
 def _rival(table: pd.DataFrame) -> str | None:
@@ -238,11 +237,8 @@ def _predictions(
         if counts.any():
             confusions.append(to_svg(plots.confusion(counts, labels, candidate), f"confusion matrix of {candidate}"))
         if probability:
-            curve = reliability.reliability_curve(np.concatenate(truth), np.concatenate(probability), n_bins=_BINS)
-            error = reliability.expected_calibration_error(
-                np.concatenate(truth), np.concatenate(probability), n_bins=_BINS
-            )
-            curves[candidate] = (curve.confidence, curve.accuracy, error)
+            curve = top_label_curve(np.concatenate(truth), np.concatenate(probability), n_bins=_BINS)
+            curves[candidate] = (curve.confidence, curve.frequency, curve.error)
     svg = to_svg(plots.calibration(curves, kinds), "reliability curves") if curves else None
     return {"confusions": confusions, "calibration_svg": svg}
 

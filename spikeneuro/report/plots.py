@@ -194,7 +194,8 @@ def raster(layers: Mapping[str, NDArray[Any]], dt: float, title: str, most: int 
     ----------
     layers : mapping of layer name to array (steps, neurons)
     dt : float
-        Length of a step in seconds.
+        Length of a step of the first layer in seconds; NaN labels the axis in steps. A layer with fewer steps (after
+        pooling over time) is stretched to the same duration.
     title : str
         Title.
     most : int
@@ -204,17 +205,20 @@ def raster(layers: Mapping[str, NDArray[Any]], dt: float, title: str, most: int 
         heights = [min(layer.shape[1], most) for layer in layers.values()]
         figure = Figure(figsize=(7.2, 0.8 + 0.026 * sum(heights) + 0.45 * len(layers)), layout="constrained")
         panels = figure.subplots(len(layers), 1, sharex=True, squeeze=False, height_ratios=[max(h, 8) for h in heights])
+        duration = len(next(iter(layers.values()))) * (dt if np.isfinite(dt) else 1.0)
         for axes, (name, layer) in zip(panels[:, 0], layers.items(), strict=True):
             chosen = np.linspace(0, layer.shape[1] - 1, min(layer.shape[1], most)).round().astype(int)
             step, neuron = np.nonzero(layer[:, chosen])
-            axes.scatter(step * dt, neuron, s=3, marker="|", color=KINDS["spiking"][0], linewidths=0.8)
-            axes.set_xlim(0, layer.shape[0] * dt)
+            axes.scatter(
+                (step + 0.5) * duration / len(layer), neuron, s=3, marker="|", color=KINDS["spiking"][0], linewidths=0.8
+            )
+            axes.set_xlim(0, duration)
             axes.set_ylim(-1, len(chosen))
             axes.set_yticks([])
             axes.grid(visible=False)
             shown = "" if len(chosen) == layer.shape[1] else f", {len(chosen)} drawn"
             axes.set_ylabel(f"{name}\n{layer.shape[1]} neurons{shown}", fontsize=8, rotation=0, ha="right", va="center")
-        panels[-1, 0].set_xlabel("time (s)")
+        panels[-1, 0].set_xlabel("time (s)" if np.isfinite(dt) else "step")
         panels[0, 0].set_title(title)
     return figure
 
