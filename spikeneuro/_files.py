@@ -1,13 +1,18 @@
-"""Files that are whole or absent: atomic writes and fingerprints."""
+"""Files that are whole or absent: atomic writes, checked reads and fingerprints."""
 
 import hashlib
+import lzma
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from spikeneuro.errors import DataNotFoundError, InputError
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -25,6 +30,17 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Arrays of an ``.npz`` file by name, never unpickled; a file that is absent or damaged is an `InputError`."""
+    if not path.is_file():
+        raise DataNotFoundError(f"{path}: no such file.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        raise InputError(f"{path}: truncated or damaged ({' '.join(str(error).split())}).") from error
 
 
 def fingerprint(parts: Iterable[Any]) -> str:

@@ -146,11 +146,10 @@ class CanonicalCorrelationClassifier(ClassifierMixin, BaseEstimator):
         return X
 
     def __sklearn_tags__(self) -> Tags:
-        """Signals of three dimensions; labels are optional, nothing is learned."""
+        """Signals of three dimensions; labels are optional."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.target_tags.required = False
-        tags.requires_fit = False
         return tags
 
 

@@ -36,14 +36,13 @@ def as_signals(X: Any, name: str = "X") -> Array:
     InputError
         If the shape is another, or a value is NaN or infinite.
     """
-    X = np.asarray(X)
-    if X.dtype.kind not in "fiub":
-        raise InputError(f"{name} must hold real numbers, got dtype {X.dtype}.")
+    with user_errors():
+        X = check_array(X, allow_nd=True, ensure_all_finite=False, dtype=[np.float64, np.float32], input_name=name)
     if X.ndim == 2:
         X = X[:, np.newaxis]
     if X.ndim != 3 or 0 in X.shape:
         raise InputError(f"{name} must have shape (n, channels, times), none of them 0, got {X.shape}.")
-    return check_finite(X if X.dtype in (np.float32, np.float64) else X.astype(np.float64), name)
+    return check_finite(X, name)
 
 
 def refuse_constant(X: Array, name: str = "X") -> None:
@@ -66,9 +65,7 @@ def check_classes(y: Any, n_outputs: int | None = None) -> Array:
         labels = np.asarray(y)
     classes = np.unique(labels)
     if len(classes) < 2:
-        raise InputError(
-            f"y holds only the class {classes.tolist()}; a classifier needs samples of at least two classes."
-        )
+        raise InputError(f"y holds only 1 class, {classes.tolist()}; a classifier needs samples of at least two.")
     if n_outputs is not None and len(classes) > n_outputs:
         raise InputError(f"y holds {len(classes)} classes but n_outputs={n_outputs}.")
     return labels
@@ -136,7 +133,7 @@ class InputCheck(TransformerMixin, BaseEstimator):
         X = self._checked(X, reset=True)
         self._check_sizes(X)
         if len(X) < self.min_samples:
-            raise InputError(f"{len(X)} training sample(s) given, but this pipeline needs at least {self.min_samples}.")
+            raise InputError(f"n_samples={len(X)} for training, but this pipeline needs at least {self.min_samples}.")
         if self.task == "classification":
             check_classes(y, self.n_outputs)
         self.shape_ = _sample_shape(X)

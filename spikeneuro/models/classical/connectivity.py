@@ -111,10 +111,9 @@ class Connectivity(TransformerMixin, BaseEstimator):
         return np.array([f"{regions[i]}-{regions[j]}" for i, j in zip(rows, columns, strict=True)], dtype=object)
 
     def __sklearn_tags__(self) -> Tags:
-        """Signals of three dimensions or ragged; nothing is learned."""
+        """Signals of three dimensions or ragged."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.requires_fit = False
         return tags
 
 

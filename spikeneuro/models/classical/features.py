@@ -126,10 +126,9 @@ class BandPower(TransformerMixin, BaseEstimator):
         return round(self.segment * self.sfreq)
 
     def __sklearn_tags__(self) -> Tags:
-        """Signals of three dimensions; nothing is learned."""
+        """Signals of three dimensions."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.requires_fit = False
         return tags
 
 

@@ -133,7 +133,7 @@ def build_linear_svm(
     *,
     in_chans: int | None = None,
     image_size: int | tuple[int, int] | None = None,
-    scaling: str | None = None,
+    scaling: str | None = "all",
     C: float = 1.0,
     class_weight: Any = None,
     max_iter: int = 10_000,
@@ -151,7 +151,8 @@ def build_linear_svm(
     in_chans, image_size : int, optional
         Sizes of images.
     scaling : {"feature", "all", "none"}, optional
-        See the module's description.
+        See the module's description; by default ``"all"``, which leaves voxels that were standardised within their
+        run in proportion.
     C : float
         Inverse strength of the penalty.
     class_weight : "balanced", dict or None

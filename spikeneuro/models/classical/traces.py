@@ -77,10 +77,9 @@ class LeakyTraces(TransformerMixin, BaseEstimator):
         return np.concatenate([lfilter(one, np.array([1, -d], dtype=X.dtype), X, axis=-1) for d in decays], axis=1)
 
     def __sklearn_tags__(self) -> Tags:
-        """Signals of three dimensions; nothing is learned."""
+        """Signals of three dimensions."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.requires_fit = False
         return tags
 
 
