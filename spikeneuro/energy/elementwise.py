@@ -114,14 +114,19 @@ def _clips(low: float | None, high: float | None, lowest: int) -> bool:
 
 
 def _where(call: Call) -> Cost:
-    chosen = call.args[1:3] if len(call.args) > 2 else (call.arg("self"), call.arg("other"))
-    return Cost(OperationCounts(), kind=max(call.kind(value) for value in chosen))
+    """`where`: values of the operands; a choice between 0 and 1 that the input makes is a spike."""
+    return Cost(OperationCounts(), kind=_chosen(call, call.arg("condition"), [call.arg("self"), call.arg("other")]))
 
 
 def _fill(call: Call) -> Cost:
-    """`masked_fill`: the operand's values and one constant."""
-    value = call.arg("value")
-    return Cost(OperationCounts(), kind=max(call.kind(call.args[0]), call.kind(value)))
+    """`masked_fill`: the operand's values and one constant, chosen by a mask."""
+    return Cost(OperationCounts(), kind=_chosen(call, call.arg("mask"), [call.arg("self"), call.arg("value")]))
+
+
+def _chosen(call: Call, condition: Any, values: list[Any]) -> Kind:
+    kind = max(call.kind(value) for value in values)
+    by_input = isinstance(condition, torch.Tensor) and call.tag(condition).origin is Origin.ACTIVATION
+    return Kind.BINARY if kind is Kind.NEUTRAL and by_input else kind
 
 
 def _multiply_add(call: Call) -> Cost:

@@ -61,7 +61,7 @@ def _constant(kind: Kind) -> Rule:
 
 
 def _filled(call: Call) -> Cost:
-    value = call.arg("fill_value", call.arg("value"))
+    value = call.arg("fill_value", call.arg("value", call.arg("s")))
     return Cost(_NOTHING, kind=call.kind(value))
 
 

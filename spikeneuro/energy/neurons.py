@@ -53,8 +53,9 @@ def _lif(call: Call) -> Cost:
         dense += OperationCounts(acs=synapses[0])
         effective += OperationCounts(acs=synapses[1])
     moved = _memory(call, n)
-    emitted = (_nonzero(spikes), n) if _fires(call) else None
-    return Cost(dense + moved, effective + moved, kind=Kind.BINARY, spikes=emitted)
+    if not _fires(call):
+        return Cost(dense + moved, effective + moved, kind=Kind.NEUTRAL)
+    return Cost(dense + moved, effective + moved, kind=Kind.BINARY, spikes=(_nonzero(spikes), n))
 
 
 def _always(call: Call, n: int, active: int) -> OperationCounts:
