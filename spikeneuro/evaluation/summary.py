@@ -148,7 +148,7 @@ def compare(
         pooled = pooled_test(a, b, rule, common, confidence, n_resamples, random_state)
         note = _sentence(reason, note, pooled.note)
         return Comparison(pooled.value, pooled.low, pooled.high, pooled.p_value, len(common), pooled.method, note)
-    x, y = (np.array([dict(zip(s.units, s.scores, strict=True))[unit] for unit in common]) for s in scored)
+    x, y = (np.array([by_unit[unit] for unit in common]) for by_unit in map(_by_unit, scored))
     test = paired_permutation_test(x, y, n_resamples=n_resamples, random_state=random_state)
     method = f"sign flips over units, {test.method}"
     if len(common) < 2:
@@ -171,3 +171,7 @@ def _reason(scores: UnitScores) -> str:
 
 def _sentence(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
+
+
+def _by_unit(scores: UnitScores) -> dict[str, float]:
+    return dict(zip(scores.units, scores.scores.tolist(), strict=True))
