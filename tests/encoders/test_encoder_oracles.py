@@ -191,10 +191,20 @@ def test_interval_burst_is_its_formula(n_max, isi_min, isi_max):
 
 
 def test_interval_burst_at_boundaries_that_floats_miss():
-    """0.6 is 0.60000002 in float32, and must not give a fourth spike."""
-    encoder = BurstEncoder(mode="isi", n_max=5, **UNIT)
-    spikes = encoder(torch.arange(6).div(5).reshape(1, 1, -1)).reshape(6, -1)
-    assert spikes.sum(1).tolist() == [0, 1, 2, 3, 4, 5]
+    """25 * 0.6 is above 15 in float32, and must not give a sixteenth spike."""
+    assert (25 * torch.tensor(0.6)).ceil() == 16
+    encoder = BurstEncoder(mode="isi", n_max=25, isi_min=1, isi_max=1, **UNIT)
+    spikes = encoder(torch.arange(26).div(25).reshape(1, 1, -1)).reshape(26, -1)
+    assert spikes.sum(1).tolist() == list(range(26))
+
+
+def test_step_forward_fires_at_the_threshold_itself():
+    signal = torch.tensor([[[0.0, 1.0, 1.0, 3.0, 1.0, -1.0, 0.0]]])
+    spikes, baseline = StepForwardEncoder(threshold=1.0).run(signal)
+    on, off = spikes[:, 0, 0].tolist(), spikes[:, 0, 1].tolist()
+    assert on == [0, 1, 0, 1, 0, 0, 0]
+    assert off == [0, 0, 0, 0, 1, 1, 0]
+    assert baseline.item() == 0
 
 
 def test_population_spike_times_are_bohtes():
