@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spikeneuro._validation import check_number, suggestion
+from spikeneuro._validation import check_number
 from spikeneuro.data._edf import check_edf
 from spikeneuro.data.preprocess import Preprocessing
 from spikeneuro.data.recordings import Recordings
@@ -271,7 +271,10 @@ def _assemble(parts: list[_Part], description: str) -> Recordings:
     absent = [name for name in classes if not any(name in part.labels for part in parts)]
     if absent:
         known = sorted({text for part in parts for text in part.known})
-        raise InputError(f"no epoch of class {absent[0]!r}: its event does not occur; {suggestion(absent[0], known)}")
+        raise InputError(
+            f"no epoch of class {absent[0]!r} remains: its event does not occur, or all its epochs were dropped; the "
+            f"events are {', '.join(known)}."
+        )
     order = [[part.info["ch_names"].index(name) for name in names] for part in parts]
     return Recordings(
         np.concatenate([part.X[:, index] for part, index in zip(parts, order, strict=True)]),

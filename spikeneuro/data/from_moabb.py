@@ -41,7 +41,8 @@ def from_moabb(
     Raises
     ------
     DataNotFoundError
-        If the data are not on disk and cannot be downloaded.
+        If the data are not on disk and cannot be downloaded. (MOABB asks its mirror NEMAR first, which takes long to
+        fail without a network; the environment variable ``MOABB_DOWNLOAD_PROVIDER=upstream`` skips that.)
     InputError
         If the name of a data set or paradigm is unknown, or a subject is not in the data set.
 

@@ -113,7 +113,8 @@ def read_table(path: Path) -> tuple[Array, list[str]]:
         raise InputError(f"{path}: the file is empty.")
     separator = _SEPARATORS[suffix]
     head = [token.strip().strip('"').lstrip("#") for token in lines[0][1].split(separator)]
-    named = "#" in lines[0][1] or any(_number(token) is None for token in head)
+    # Region codes are numbers too: a leading # or quotes say that they are names.
+    named = any(mark in lines[0][1] for mark in '#"') or any(_number(token) is None for token in head)
     rows = []
     for number, line in lines[1:] if named else lines:
         tokens = line.split(separator)

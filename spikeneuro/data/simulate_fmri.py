@@ -186,7 +186,7 @@ class _Brain:
         millimetres = grid * _VOXEL_MM + np.array(_ORIGIN_MM)
         inside = (((millimetres - np.array([0.0, -18.0, 8.0])) / np.array([66.0, 82.0, 62.0])) ** 2).sum(axis=-1) < 1
         base = gaussian_filter(np.where(inside, 8000.0, 300.0), 0.7)
-        gradient = np.stack(np.gradient(base, _VOXEL_MM), axis=-1)
+        gradient = np.stack([*np.gradient(base, _VOXEL_MM)], axis=-1)
         half = np.argwhere(inside & (millimetres[..., 0] > 0))
         # Farthest-point sampling: centres of one hemisphere that lie as far from each other as they can.
         centres = [half[0]]
@@ -239,7 +239,7 @@ def _run(
     percent = np.zeros((*_SHAPE, n_volumes))
     for condition, name in enumerate(_CONDITIONS):
         mine = events[events["trial_type"] == name]
-        blocks = np.stack([mine["onset"].to_numpy(), mine["duration"].to_numpy(), np.ones(len(mine))])
+        blocks = np.vstack((mine[["onset", "duration"]].to_numpy(float).T, np.ones((1, len(mine)))))
         regressor, _ = compute_regressor(blocks, "spm", time)
         percent += response[condition][..., None] * (regressor[:, 0] / max(np.abs(regressor).max(), 1e-12))
     percent += _noise(n_volumes, noise, rng) + _drift(n_volumes, rng)
