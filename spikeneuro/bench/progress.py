@@ -1,7 +1,7 @@
 """What a run says while it works: a bar with the time left on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -129,7 +129,7 @@ def _console() -> Console:
 
 def _table(name: str, rows: Any) -> Table:
     first = rows.iloc[0]
-    columns = {
+    columns: dict[str, Callable[[Any], str]] = {
         "": lambda row: "spiking" if row.spiking else "classical" if row.kind == "pipeline" else "network",
         "score": lambda row: _number(row.score, ".3f"),
         "95 % interval": lambda row: f"{_number(row.low, '.3f')} to {_number(row.high, '.3f')}",

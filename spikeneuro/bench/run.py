@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +115,7 @@ def run(
         suite = load_suite(find_suite(suite), variant, shuffle_labels=shuffle_labels)
     elif variant is not None or shuffle_labels is not None:
         raise InputError("variant and shuffle_labels choose how a suite is read; this one is read already.")
-    folder = Path("runs") / suite.label if out is None else Path(out)
+    folder = default_folder(suite) if out is None else Path(out)
     with ExitStack() as stack:
         if folder.exists():
             stack.enter_context(_claimed(folder, suite))
@@ -147,10 +147,11 @@ def _execute(
     command = command_line()
     reporter.start(todo, _durations(store), jobs)
     try:
-        for outcome in _outcomes(todo, jobs, threads, backend):
-            row = {**outcome.row, "command": command}
-            store.write(row, outcome.predictions, outcome.raster)
-            reporter.finished(row, scorers[row["experiment"]])
+        with closing(_outcomes(todo, jobs, threads, backend)) as outcomes:
+            for outcome in outcomes:
+                row = {**outcome.row, "command": command}
+                store.write(row, outcome.predictions, outcome.raster)
+                reporter.finished(row, scorers[row["experiment"]])
     finally:
         reporter.stop()
     store.end_run(number, _now())
@@ -159,7 +160,7 @@ def _execute(
     return RunResult(folder, store.counts(), len(todo), kept, frame)
 
 
-def _outcomes(cells: list[Cell], jobs: int, threads: int, backend: str) -> Iterator[Outcome]:
+def _outcomes(cells: list[Cell], jobs: int, threads: int, backend: str) -> Generator[Outcome]:
     """Outcomes in the order in which cells end."""
     if not cells:
         return

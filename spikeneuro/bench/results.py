@@ -1,0 +1,180 @@
+"""Results to keep under version control: one CSV per suite, and a Markdown page made from the CSVs alone."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from spikeneuro._files import write_atomic
+from spikeneuro.bench import compact
+from spikeneuro.bench.scores import as_predictions
+from spikeneuro.bench.store import Store
+from spikeneuro.bench.summary import AVERAGED, CandidateCells, as_frame, summarise_experiment
+from spikeneuro.errors import DataNotFoundError, InputError
+
+#: Of the run and the experiment, repeated on each row so that a row stands for itself.
+_CONTEXT = (
+    "suite", "title", "variant", "variant_note", "shuffled", "experiment", "data", "simulated", "task", "metric",
+    "unit", "split", "note", "reference", "candidates",
+)  # fmt: skip
+_PLACE = ("candidate", "model", "spiking", "kind", "fold", "fold_name", "seed", "key", "status", "error")
+_DETAIL = ("started", "duration", "n_train", "n_validation", "n_test", "validation_groups", "test_groups")
+_ORIGIN = ("notes", "versions", "machine", "threads", "command")
+FIELDS = (*_CONTEXT, *_PLACE, "unit_predictions", "metrics", *_DETAIL, *AVERAGED, "other_ops", *_ORIGIN)
+_JSON = {
+    "reference", "candidates", "split", "unit_predictions", "metrics", "validation_groups", "test_groups", "other_ops",
+    "notes", "versions",
+}  # fmt: skip
+
+
+def write_csv(folder: str | Path, csv_dir: str | Path) -> Path:
+    """Write the cells of a run folder to ``csv_dir/<suite>[-variant][-shuffled].csv``, one row per planned cell.
+
+    Predictions are left out but for what the main metric needs by unit, so that scores, intervals and tests can be
+    computed from the file alone. Cells that are missing have a row with status ``missing``.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    with Store(folder) as store:
+        runs = store.runs()
+        if not runs:
+            raise InputError(f"{store.path} records no run yet.")
+        run = runs[-1]
+        lines = list(_lines(store, run))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    label = "-".join(filter(None, (run["suite"], run["variant"], "shuffled" if run["shuffled"] else None)))
+    path = Path(csv_dir) / f"{label}.csv"
+    write_atomic(path, stream.getvalue())
+    return path
+
+
+def read_csv(path: str | Path) -> list[dict[str, Any]]:
+    """Rows of a CSV file written by `write_csv`, with their types back."""
+    path = Path(path)
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        if tuple(reader.fieldnames or ()) != FIELDS:
+            raise InputError(f"{path} does not have the columns of a results file; write it anew from its run folder.")
+        # Rows of images hold long lists of units.
+        csv.field_size_limit(2**31 - 1)
+        return [{name: _parsed(name, text) for name, text in row.items()} for row in reader]
+
+
+def summary_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Summary of the rows of one CSV file: the same table as `spikeneuro.bench.summary` of the store they came from."""
+    lines = []
+    for experiment in dict.fromkeys(row["experiment"] for row in rows):
+        own = [row for row in rows if row["experiment"] == experiment]
+        first = own[0]
+        by_candidate = {
+            name: _candidate_cells([row for row in own if row["candidate"] == name], first["task"])
+            for name in first["candidates"]
+        }
+        lines += summarise_experiment(experiment, first["metric"], first["unit"], by_candidate, first["candidates"])
+    return as_frame(lines)
+
+
+def write_results(csv_dir: str | Path, page: str | Path) -> Path:
+    """Write the Markdown page of all CSV files in `csv_dir`, in the order of their names.
+
+    Raises
+    ------
+    DataNotFoundError
+        If the folder holds no CSV file.
+    """
+    files = sorted(Path(csv_dir).glob("*.csv"))
+    if not files:
+        raise DataNotFoundError(
+            f"there is no CSV file in {csv_dir}; `spikeneuro results DIR` writes one per run folder."
+        )
+    from spikeneuro.bench.markdown import page_text
+
+    write_atomic(Path(page), page_text([(file.name, read_csv(file)) for file in files]))
+    return Path(page)
+
+
+def _lines(store: Store, run: Mapping[str, Any]) -> Iterable[dict[str, str]]:
+    experiments = {experiment["name"]: experiment for experiment in store.experiments()}
+    rows = {row["key"]: row for row in store.rows()}
+    for place in store.plan():
+        experiment = experiments[place["experiment"]]
+        context = _context(run, experiment)
+        row = rows.get(place["key"], {**place, "status": "missing"})
+        if row["status"] == "missing":
+            row["model"] = context["candidates"][place["candidate"]]
+        units = None
+        if row["status"] == "ok":
+            task, predictions = as_predictions(experiment["task"], store.predictions(row["key"]), row["seed"])
+            units = compact.encode(experiment["scorer"], task, predictions)
+        error = (row.get("error") or "").strip().splitlines()
+        values = {
+            **row,
+            **context,
+            "unit_predictions": units,
+            "error": error[-1] if error else None,
+            "machine": run["machine"],
+            "threads": run["threads"],
+        }
+        yield {name: _written(name, values.get(name)) for name in FIELDS}
+
+
+def _context(run: Mapping[str, Any], experiment: Mapping[str, Any]) -> dict[str, Any]:
+    definition = experiment["definition"]
+    return {
+        "suite": run["suite"],
+        "title": run["title"],
+        "variant": run["variant"],
+        "variant_note": run["variant_note"],
+        "shuffled": run["shuffled"],
+        "experiment": experiment["name"],
+        "data": experiment["description"],
+        "simulated": experiment["simulated"],
+        "task": experiment["task"],
+        "metric": experiment["scorer"],
+        "unit": experiment["unit"],
+        "split": {**definition["split"], "within": definition["within"], "folds": experiment["n_folds"]},
+        "note": experiment["note"],
+        "reference": experiment["reference"],
+        "candidates": {candidate["name"]: candidate["model"] for candidate in definition["candidates"]},
+    }
+
+
+def _candidate_cells(rows: Sequence[Mapping[str, Any]], task: str) -> CandidateCells:
+    states = [row["status"] for row in rows]
+    counts = {state: states.count(state) for state in ("ok", "failed", "missing")}
+    return CandidateCells(
+        rows,
+        [compact.decode(row["unit_predictions"], row["seed"]) for row in rows if row["status"] == "ok"],
+        "classification" if task == "steps" else task,
+        {**counts, "planned": len(rows), "stale": 0},
+    )
+
+
+def _written(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name in _JSON:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _parsed(name: str, text: str) -> Any:
+    if not text:
+        return None
+    if name in _JSON:
+        return json.loads(text)
+    if name in AVERAGED or name == "duration":
+        return float(text)
+    if name in ("fold", "seed", "spiking", "simulated", "shuffled", "threads", "n_train", "n_validation", "n_test"):
+        return int(text)
+    return text

@@ -1,0 +1,182 @@
+"""The command line: run, report, results, list, info, demo.
+
+Mistakes of the user are one line on standard error and exit status 2; an interrupted run says how to go on (130); a
+run with failed cells ends with 1. Everything heavy is imported inside the command that needs it.
+"""
+
+import os
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spikeneuro._version import __version__
+from spikeneuro.errors import InputError
+
+app = typer.Typer(
+    name="spikeneuro",
+    help="Spiking neural networks on neuroimaging signals, evaluated honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path | None, typer.Option("--out", help="Folder of the results; runs/SUITE by default.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells computed at the same time.")]
+
+
+class Listing(StrEnum):
+    """What `list` can show."""
+
+    models = "models"
+    encoders = "encoders"
+    datasets = "datasets"
+    suites = "suites"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A YAML file, or a name that `spikeneuro list suites` shows.")],
+    out: Out = None,
+    jobs: Jobs = 1,
+    only: Annotated[
+        str | None, typer.Option(help="Only cells whose experiment, candidate or experiment/candidate match.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="The variant called full.")] = False,
+    variant: Annotated[str | None, typer.Option(help="Another variant of the suite.")] = None,
+    shuffle_labels: Annotated[
+        bool, typer.Option("--shuffle-labels", help="Control: permute the labels, so that all must be at chance.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Threads per cell; may change results in the last digits.")] = 1,
+) -> None:
+    """Run a suite, or what is missing of it."""
+    if full and variant not in (None, "full"):
+        raise InputError(f"--full and --variant {variant} name two variants; give one.")
+    code = _run(suite, out, jobs, only, "full" if full else variant, shuffle_labels or None, threads)
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")]) -> None:
+    """Write the HTML report of a run."""
+    from spikeneuro import report as pages
+
+    typer.echo(pages.write(folder))
+
+
+@app.command()
+def results(
+    folders: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Folders of runs.")] = None,
+    csv_dir: Annotated[Path, typer.Option(help="Folder of the CSV files, one per suite.")] = Path("benchmarks/results"),
+    md: Annotated[Path, typer.Option(help="Markdown page made from all CSV files.")] = Path("benchmarks/RESULTS.md"),
+) -> None:
+    """Write the cells of runs as CSV, and the page of results from all CSV files."""
+    from spikeneuro.bench.results import write_csv, write_results
+
+    for folder in folders or []:
+        typer.echo(write_csv(folder, csv_dir))
+    typer.echo(write_results(csv_dir, md))
+
+
+@app.command("list")
+def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
+    """List models, encoders, data sets or suites."""
+    from spikeneuro.bench import listing
+
+    listing.show(what.value)
+
+
+@app.command()
+def info() -> None:
+    """Show versions, backends, threads, optional packages and the data found."""
+    from spikeneuro.bench import listing
+
+    listing.show_info()
+
+
+@app.command()
+def demo(out: Out = None, jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1)] = None) -> None:
+    """Run the demonstration on embedded data, and write its report."""
+    folder = out or Path("runs") / "demo"  # what `spikeneuro run demo` takes too
+    code = _run("demo", folder, jobs or min(4, os.cpu_count() or 1), None, None, None, 1)
+    from spikeneuro import report as pages
+
+    typer.echo(f"report: {pages.write(folder)}")
+    raise typer.Exit(code)
+
+
+def _run(
+    suite: str,
+    out: Path | None,
+    jobs: int,
+    only: str | None,
+    variant: str | None,
+    shuffle_labels: bool | None,
+    threads: int,
+) -> int:
+    """Run, say how it went, and return the exit status."""
+    from spikeneuro import bench
+    from spikeneuro.bench.run import default_folder
+
+    read = bench.load_suite(bench.find_suite(suite), variant, shuffle_labels=shuffle_labels)
+    folder = out or default_folder(read)
+    try:
+        result = bench.run(read, folder, jobs, only, threads=threads)
+    except KeyboardInterrupt:
+        _say_interrupted(folder)
+        return 130
+    counts = result.counts
+    typer.echo(f"{counts['ok']} of {counts['planned']} cells are finished; results in {folder}")
+    if counts["failed"]:
+        typer.echo(
+            f"{counts['failed']} cells failed; `spikeneuro report {shlex.quote(str(folder))}` shows why, and the same "
+            "command tries them again",
+            err=True,
+        )
+        return 1
+    return 0
+
+
+def _say_interrupted(folder: Path) -> None:
+    from spikeneuro.bench import Store
+
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    try:
+        with Store(folder) as store:
+            counts: dict[str, Any] = store.counts()
+    except InputError:
+        typer.echo(f"interrupted before the first cell; start again with: {command}", err=True)
+        return
+    typer.echo(f"interrupted: {counts['ok']} of {counts['planned']} cells are done; go on with: {command}", err=True)
+
+
+def main() -> None:
+    """Entry point."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
