@@ -134,7 +134,7 @@ class Hidden(nn.Module):
         self.calls += 1
         self.trace.append(x)
         self.seen += 1
-        noise = torch.rand(x.shape, generator=self.generator) + torch.rand_like(x) + float(np.random.rand())  # noqa: NPY002
+        noise = torch.rand(x.shape, generator=self.generator) + torch.rand_like(x) + float(np.random.rand())
         return self.leaky(self.norm(self.linear(x + noise)))
 
 
@@ -143,7 +143,7 @@ def test_model_and_randomness_are_left_alone(training):
     model = Hidden().train(training)
     model.linear.eval()
     before, attributes = state_of(model), dict(vars(model.leaky))
-    random = torch.get_rng_state(), np.random.get_state()[1].copy(), model.generator.get_state()  # noqa: NPY002
+    random = torch.get_rng_state(), np.random.get_state()[1].copy(), model.generator.get_state()
     energy.count(model, torch.randn(3, 4, generator=torch.Generator().manual_seed(0)))
     after = state_of(model)
     assert before.keys() == after.keys()
@@ -152,7 +152,7 @@ def test_model_and_randomness_are_left_alone(training):
     assert (model.calls, model.trace) == (0, [])
     assert dict(vars(model.leaky)).keys() == attributes.keys()
     assert torch.equal(random[0], torch.get_rng_state())
-    assert np.array_equal(random[1], np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(random[1], np.random.get_state()[1])
     assert torch.equal(random[2], model.generator.get_state())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
@@ -354,7 +354,7 @@ def test_energy_is_the_priced_sum(everything):
 def test_bad_cost_models_are_refused(change, message):
     given_model = change
     if isinstance(change, dict):
-        good = {key: "text" for key in ("name", "title", "source", "precision", "boundary", "technology")}
+        good = dict.fromkeys(("name", "title", "source", "precision", "boundary", "technology"), "text")
         given_model = {**good, "picojoules": {"macs": 1.0}, **change}
         given_model = {key: value for key, value in given_model.items() if value is not None}
     with pytest.raises(errors.InputError, match=message):

@@ -11,6 +11,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spikeneuro import energy
+from spikeneuro.energy.counter import find_rule
+from spikeneuro.energy.provenance import Tags
+from spikeneuro.energy.rules import Call
 
 
 def sparse(*shape, seed=0, dtype=torch.float32):
@@ -243,3 +246,16 @@ def test_weight_values_change_nothing(weights):
     layer.weight.data = torch.tensor(weights)
     ledger = energy.count(layer, torch.full((2, len(weights[0])), 3.0))
     assert (ledger.macs, ledger.acs) == (layer.weight.numel(), 0)
+
+
+@pytest.mark.parametrize(("layer", "cell"), [(nn.LSTM, "lstm"), (nn.GRU, "gru")])
+def test_gates_fused_on_a_gpu_count_like_the_operations_they_fuse(layer, cell):
+    """The kernel itself needs a GPU; its rule is compared with the unfused layer, product by product the same."""
+    unfused = energy.count(layer(8, 16, batch_first=True), torch.randn(2, 1, 8)).dense
+    gates = torch.empty(2, (4 if cell == "lstm" else 3) * 16, device="meta")
+    state, bias = torch.empty(2, 16, device="meta"), torch.empty(gates.shape[1], device="meta")
+    func = getattr(torch.ops.aten, f"_thnn_fused_{cell}_cell").default
+    call = Call(func, "", (gates, gates, state, bias, bias), {}, (state, state), 2, Tags())
+    fused = find_rule(func._schema.name).handler(call) / 2
+    for kind in ("additions", "multiplications", "nonlinearities"):
+        assert getattr(fused, kind) == getattr(unfused, kind), kind
