@@ -235,7 +235,7 @@ def _check_classes(y: Array, label_names: Any, least: int) -> tuple[Array, tuple
 
 
 def encode_labels(labels: Sequence[Any], label_names: Sequence[str] | None = None) -> tuple[Array, tuple[str, ...]]:
-    """Integers 0..k-1 for `labels`, and the names they stand for.
+    """Turn labels into integers 0..k-1 and the names they stand for.
 
     Parameters
     ----------

@@ -9,12 +9,17 @@ _VARIABLE = "SPIKENEURO_DATA"
 
 
 def data_root(*parts: str) -> Path:
-    """Folder named by the environment variable ``SPIKENEURO_DATA``, or something in it.
+    """Find the folder named by the environment variable ``SPIKENEURO_DATA``, or something in it.
 
     Parameters
     ----------
     *parts : str
         Path inside the folder; it must exist.
+
+    Returns
+    -------
+    Path
+        The folder, or what lies at `parts` in it.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from spikeneuro.errors import InputError
 
 
 def digits() -> Recordings:
-    """1797 real handwritten digits of 8 x 8 pixels that come with scikit-learn.
+    """Read the 1797 real handwritten digits of 8 x 8 pixels that come with scikit-learn.
 
     Returns
     -------
@@ -47,7 +47,7 @@ BUILTIN: dict[str, Callable[..., Recordings]] = {
 
 
 def load_builtin(name: str, **params: Any) -> Recordings:
-    """Recordings of a built-in source.
+    """Make or read the recordings of a built-in source.
 
     Parameters
     ----------
@@ -55,6 +55,11 @@ def load_builtin(name: str, **params: Any) -> Recordings:
         Key of `BUILTIN`.
     **params
         Arguments of the source.
+
+    Returns
+    -------
+    Recordings
+        What the source gives.
 
     Raises
     ------

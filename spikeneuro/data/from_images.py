@@ -34,7 +34,7 @@ def from_image_folder(
     index: Any = None,
     description: str = "",
 ) -> Recordings:
-    """Images labelled by the folder they lie in.
+    """Read images labelled by the folder they lie in.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ _IDX_TYPES: Mapping[int, str] = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">
 def from_idx(
     images: str | Path, labels: str | Path, *, label_names: Sequence[str] | None = None, description: str = ""
 ) -> Recordings:
-    """Images and labels in the IDX format (MNIST and its relatives), plain or gzipped.
+    """Read images and labels in the IDX format (MNIST and its relatives), plain or gzipped.
 
     Parameters
     ----------

@@ -140,7 +140,7 @@ class Preprocessing:
                 raise InputError(f"{name}={value:g} Hz is not below half the sampling rate ({sfreq:g} Hz).")
 
     def apply_array(self, X: Array, sfreq: float, names: Sequence[str] = ()) -> tuple[Array, float]:
-        """Condition signals ``(..., channels, times)`` sample by sample; returns them and their new rate.
+        """Condition signals sample by sample.
 
         Short samples are filtered with their edges mirrored; filter before cutting epochs where that is possible.
 
@@ -152,6 +152,13 @@ class Preprocessing:
             Their sampling rate in hertz.
         names : sequence of str
             Channel names; needed for a reference given by names.
+
+        Returns
+        -------
+        X : ndarray, shape (..., channels, times)
+            The conditioned signals.
+        sfreq : float
+            Their new sampling rate in hertz.
         """
         from mne.filter import filter_data, notch_filter, resample
 
@@ -173,7 +180,18 @@ class Preprocessing:
         return X, float(sfreq)
 
     def apply_recordings(self, recordings: Recordings) -> Recordings:
-        """Condition every sample of signal recordings (``(n, channels, times)`` or ragged, one rate)."""
+        """Condition every sample of recordings.
+
+        Parameters
+        ----------
+        recordings : Recordings
+            Signals ``(n, channels, times)`` or ragged, of one sampling rate.
+
+        Returns
+        -------
+        Recordings
+            The same samples, conditioned.
+        """
         if recordings.sfreq is None or isinstance(recordings.X, dict):
             raise InputError(f"preprocessing needs signals of one sampling rate, got {recordings!r}.")
         if recordings.task == "steps" and self.resample not in (None, recordings.sfreq):

@@ -163,7 +163,18 @@ class Recordings:
         return fingerprint(parts)
 
     def part(self, key: str) -> "Recordings":
-        """One modality of several, with the same table and targets."""
+        """Take one modality of several, with the same table and targets.
+
+        Parameters
+        ----------
+        key : str
+            Key of `X`.
+
+        Returns
+        -------
+        Recordings
+            With an array instead of a dict.
+        """
         if key not in self.modalities:
             options = [name for name in self.modalities if name is not None]
             raise InputError(f"no modality {key!r} here; {suggestion(str(key), options)}")
@@ -171,12 +182,17 @@ class Recordings:
         return replace(self, **per_part)
 
     def select(self, which: Any) -> "Recordings":
-        """Samples chosen by a boolean mask or by integer indices, in the order given.
+        """Take samples by a boolean mask, or by integer indices in the order given.
 
         Parameters
         ----------
         which : array_like of bool, shape (n,), or of int
             Mask over the samples, or their indices.
+
+        Returns
+        -------
+        Recordings
+            The samples chosen, at least one.
         """
         index = np.asarray(which)
         if index.dtype == bool:
@@ -255,10 +271,20 @@ class Recordings:
         return float(self.sfreq if self.sfreq is not None else 1.0 / self.metadata["tr"].iloc[i])
 
     def units(self, column: str) -> Array:
-        """Identity of the unit of independence of every sample, as text.
+        """Name the unit of independence that each sample belongs to.
 
         A session or run is named together with what it lies in (``"S1/2"``: run 2 of subject S1), so that equal run
-        numbers of two subjects stay two units. ``"sample"`` makes every sample a unit.
+        numbers of two subjects stay two units.
+
+        Parameters
+        ----------
+        column : str
+            Column of the table; ``"sample"`` makes every sample a unit.
+
+        Returns
+        -------
+        ndarray of str, shape (n,)
+            Unit of each sample.
         """
         if column == "sample":
             return np.array([str(i) for i in range(len(self))])
@@ -280,20 +306,47 @@ class Recordings:
             In the order wanted.
         ragged : bool
             Allow signals of different lengths; otherwise that is an error.
+
+        Returns
+        -------
+        Recordings
+            All samples; simulated if one of the parts is.
         """
         from spikeneuro.data._join import join
 
         return join(list(recordings), ragged)
 
     def save(self, path: str | Path) -> Path:
-        """Write everything to one ``.npz`` file, atomically and without pickle; returns its path."""
+        """Write everything to one ``.npz`` file, atomically and without pickle.
+
+        Parameters
+        ----------
+        path : path
+            Where to; ``.npz`` is appended if it is missing.
+
+        Returns
+        -------
+        Path
+            The file written.
+        """
         from spikeneuro.data._archive import save
 
         return save(self, Path(path))
 
     @staticmethod
     def load(path: str | Path) -> "Recordings":
-        """Read what `save` wrote; a file that is damaged or was changed is refused."""
+        """Read what `save` wrote; a file that is damaged or was changed is refused.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Recordings
+            Equal to what was saved.
+        """
         from spikeneuro.data._archive import load
 
         return load(Path(path))

@@ -35,7 +35,7 @@ def simulate_motor_imagery(
     noise_uv: float = 1.5,
     random_state: int = 0,
 ) -> Recordings:
-    """Imagined left- and right-hand movement of several subjects, as EEG in volts.
+    """Simulate imagined left- and right-hand movement of several subjects, as EEG in volts.
 
     Each subject has a dipole in the left and in the right hand area with a mu (about 10 Hz) and a beta (about 20 Hz)
     rhythm, an occipital alpha rhythm, background dipoles all over the cortex with a 1/f spectrum, and blinks. From
@@ -58,11 +58,12 @@ def simulate_motor_imagery(
         Runs per subject; the gain drifts between them.
     desynchronisation : float
         Mean of ``d`` over subjects, in [0, 0.9]; 0 leaves nothing to learn.
-    rhythm_uv, background_uv, noise_uv : float
-        Root-mean-square amplitude of the sensorimotor rhythms, of the whole background, and of the white noise of each
-        electrode, in microvolts.
+    rhythm_uv, background_uv : float
+        Root-mean-square amplitude of the sensorimotor rhythms, and of the whole background, in microvolts.
     blink_rate : float
         Blinks per second.
+    noise_uv : float
+        Root-mean-square amplitude of the white noise of each electrode, in microvolts.
     random_state : int
         Seed; subject k is the same whatever the number of subjects.
 

@@ -29,7 +29,7 @@ _BLOCK_S, _REST_S, _LEAD_S = 16.0, 12.0, 8.0
 class SimulatedStudy:
     """Files of a simulated study, one entry per run, in the order of `metadata`.
 
-    Attributes
+    Parameters
     ----------
     images, events, confounds : tuple of Path
         4-D NIfTI, table of events, six motion parameters (millimetres, radians).
@@ -130,7 +130,7 @@ def simulate_block_fmri(
 def block_fmri(
     n_subjects: int = 8, *, clean_motion: bool = True, duration: float = 20.0, random_state: int = 0, **study: Any
 ) -> Recordings:
-    """Simulated block-design fMRI as region time series, one sample per block.
+    """Simulate block-design fMRI as region time series, one sample per block.
 
     `simulate_block_fmri` writes the files to a temporary folder, `from_nifti` reads them.
 
