@@ -152,6 +152,7 @@ def sample_hashes(X: Any) -> NDArray[np.bytes_]:
     Returns
     -------
     ndarray of bytes, shape (n_samples,)
+        Equal for samples that are equal.
     """
     if isinstance(X, Mapping):
         parts = [sample_hashes(X[key]) for key in sorted(X)]

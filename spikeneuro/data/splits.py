@@ -46,7 +46,19 @@ _USUAL_UNITS = ("subject", "session", "run", "site", "segment")
 
 
 def make_splitter(name: str, **params: Any) -> Splitter:
-    """Splitter called `name` in `SPLITTERS`, with its parameters.
+    """Make the splitter called `name` in `SPLITTERS`.
+
+    Parameters
+    ----------
+    name : str
+        Key of `SPLITTERS`.
+    **params
+        Parameters of that splitter.
+
+    Returns
+    -------
+    Splitter
+        Ready to split a metadata table.
 
     Raises
     ------
@@ -128,6 +140,7 @@ def folds(
     Returns
     -------
     list of Fold
+        In the order of the splitter.
 
     Raises
     ------

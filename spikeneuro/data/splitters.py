@@ -27,7 +27,15 @@ RECORDING_COLUMNS = ("subject", "session", "run", "recording")
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One division of the rows: its name and the positions of its training and test rows."""
+    """One division of the rows.
+
+    Parameters
+    ----------
+    name : str
+        What is tested.
+    train, test : ndarray of int
+        Positions of the rows.
+    """
 
     name: str
     train: IntArray

@@ -55,6 +55,11 @@ def reliability_curve(
         Number of bins.
     strategy : {"uniform", "quantile"}
         Bins of equal width, or with equal numbers of samples (ties stay in one bin).
+
+    Returns
+    -------
+    ReliabilityCurve
+        One point per bin that has samples.
     """
     check_choice(strategy, ("uniform", "quantile"), "strategy")
     check_number(n_bins, "n_bins", low=1, integer=True)
@@ -108,14 +113,40 @@ def expected_calibration_error(y_true: Any, proba: Any, n_bins: int = 15, strate
 
 
 def top_label_curve(y_true: Any, proba: Any, n_bins: int = 15, strategy: str = "uniform") -> ReliabilityCurve:
-    """Reliability curve of the predicted class: accuracy against its probability."""
+    """Reliability curve of the predicted class: accuracy against its probability.
+
+    Parameters
+    ----------
+    y_true, proba : array-like
+        Classes and probabilities, see `expected_calibration_error`.
+    n_bins : int
+        Number of bins.
+    strategy : {"uniform", "quantile"}
+        Bins of equal width, or with equal numbers of samples.
+
+    Returns
+    -------
+    ReliabilityCurve
+        One point per bin that has samples.
+    """
     outcome = make_outcome("steps" if np.ndim(y_true) == 2 else "classification", y_true, proba=proba)
     assert outcome.proba is not None
     return reliability_curve(outcome.y_true == outcome.y_pred, outcome.proba.max(axis=1), n_bins, strategy)
 
 
 def brier_score(y_true: Any, proba: Any) -> float:
-    """Mean squared distance of the probabilities from the truth; see `metrics.compute` for the equation."""
+    """Mean squared distance of the probabilities from the truth; see `metrics.compute` for the equation.
+
+    Parameters
+    ----------
+    y_true, proba : array-like
+        Classes and probabilities, see `expected_calibration_error`.
+
+    Returns
+    -------
+    float
+        In [0, 1] for two classes, in [0, 2] for more; 0 is best.
+    """
     outcome = make_outcome("steps" if np.ndim(y_true) == 2 else "classification", y_true, proba=proba)
     value, _ = METRICS["brier"].function(outcome)
     assert value is not None
@@ -158,6 +189,7 @@ def fit_temperature(logits: Any, y_true: Any, bounds: tuple[float, float] = (0.0
     Returns
     -------
     Temperature
+        With `apply`, which gives the probabilities of other logits.
 
     References
     ----------

@@ -45,7 +45,18 @@ class Metric:
 
 
 def confusion(outcome: Outcome) -> NDArray[np.int64]:
-    """Counts of every true class (rows) predicted as every class (columns), shape (k, k)."""
+    """Count how often every true class (rows) was predicted as every class (columns).
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Classes and predictions.
+
+    Returns
+    -------
+    ndarray of int, shape (k, k)
+        Counts.
+    """
     k = outcome.n_classes
     return np.bincount(outcome.y_true * k + outcome.y_pred, minlength=k * k).reshape(k, k)
 
@@ -179,7 +190,20 @@ METRICS: dict[str, Metric] = {
 
 
 def metric_named(name: str, task: str) -> Metric:
-    """Metric called `name`, if it judges `task`."""
+    """Find the metric called `name`, if it judges `task`.
+
+    Parameters
+    ----------
+    name : str
+        Key of `METRICS`.
+    task : {"classification", "regression", "steps"}
+        What is predicted.
+
+    Returns
+    -------
+    Metric
+        The entry of the table.
+    """
     metric = METRICS[check_choice(name, METRICS, "metric")]
     if metric.task != ("regression" if task == "regression" else "classification"):
         fitting = ", ".join(names_for(task))
@@ -188,7 +212,18 @@ def metric_named(name: str, task: str) -> Metric:
 
 
 def names_for(task: str) -> list[str]:
-    """Names of the metrics that judge `task`."""
+    """List the metrics that judge `task`.
+
+    Parameters
+    ----------
+    task : {"classification", "regression", "steps"}
+        What is predicted.
+
+    Returns
+    -------
+    list of str
+        Keys of `METRICS`.
+    """
     kind = "regression" if task == "regression" else "classification"
     return [name for name, metric in METRICS.items() if metric.task == kind]
 
@@ -215,8 +250,10 @@ def compute(
     ----------
     task : {"classification", "regression", "steps"}
         What is predicted.
-    y_true, y_pred, proba, decision, labels
-        See `make_outcome`.
+    y_true, y_pred, proba, decision : array-like
+        Targets and predictions, see `make_outcome`.
+    labels : sequence or None
+        Classes in the order of the columns of `proba`; None means 0..k-1.
 
     Returns
     -------
@@ -259,6 +296,7 @@ def step_counts(y_true: Any, y_pred: Any) -> tuple[NDArray[np.int64], NDArray[np
     Returns
     -------
     correct, total : ndarray of int, shape (n,)
+        Numbers of steps.
     """
     outcome = make_outcome("steps", y_true, y_pred)
     n = len(np.asarray(y_true))

@@ -26,7 +26,7 @@ class Outcome:
     y_true, y_pred : ndarray, shape (n,)
         Class codes 0..k-1, or values for regression.
     n_classes : int
-        k; 0 for regression.
+        Number of classes k; 0 for regression.
     proba : ndarray, shape (n, k), or None
         Probabilities of the classes.
     decision : ndarray, shape (n, k), or None
@@ -86,6 +86,11 @@ def make_outcome(
         Real-valued scores ``(n, k)``, or ``(n,)`` for two classes, where a model gives no probabilities.
     labels : sequence or None
         Classes in the order of the columns of `proba`; None means 0..k-1.
+
+    Returns
+    -------
+    Outcome
+        Classes as codes, only the entries that count.
 
     Raises
     ------

@@ -67,7 +67,22 @@ def _scores(values: Any, name: str, least: int) -> FloatArray:
 
 
 def bootstrap_means(values: FloatArray, n_resamples: int, random_state: int) -> FloatArray:
-    """Means of `n_resamples` resamples of the units with replacement, shape (n_resamples,)."""
+    """Resample the units with replacement and take the mean of each resample.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_units,)
+        One score per unit.
+    n_resamples : int
+        Number of resamples.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    ndarray, shape (n_resamples,)
+        Means.
+    """
     rng = np.random.default_rng(random_state)
     n = len(values)
     chunk = max(1, _CHUNK // n)
@@ -105,6 +120,11 @@ def bootstrap_interval(
         Number of resamples.
     random_state : int
         Seed.
+
+    Returns
+    -------
+    Interval
+        Of no width where all scores are equal.
 
     References
     ----------
@@ -166,6 +186,11 @@ def paired_permutation_test(
     random_state : int
         Seed.
 
+    Returns
+    -------
+    PairedTest
+        Its p-value is never zero.
+
     References
     ----------
     Phipson and Smyth, 2010, doi:10.2202/1544-6115.1585; Good, 2005, doi:10.1007/b138696.
@@ -219,9 +244,21 @@ def _random_signs(moving: FloatArray, n_resamples: int, random_state: int) -> Fl
 
 
 def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> Interval:
-    """Wilson's interval of a proportion from independent trials.
+    """Interval of a proportion from independent trials, after Wilson.
 
     (p̂ + z²/2n ± z √(p̂(1-p̂)/n + z²/4n²)) / (1 + z²/n), with z the normal quantile of (1 + confidence) / 2.
+
+    Parameters
+    ----------
+    successes, total : int
+        Trials that came true, and all.
+    confidence : float
+        Nominal coverage, in (0, 1).
+
+    Returns
+    -------
+    Interval
+        Within [0, 1].
 
     References
     ----------
@@ -254,6 +291,11 @@ def mcnemar_exact(first_correct: Any, second_correct: Any) -> PairedTest:
     first_correct, second_correct : array-like of bool, shape (n,)
         Whether each was right.
 
+    Returns
+    -------
+    PairedTest
+        With the difference of the accuracies.
+
     References
     ----------
     McNemar, 1947, doi:10.1007/BF02295996.
@@ -268,7 +310,17 @@ def mcnemar_exact(first_correct: Any, second_correct: Any) -> PairedTest:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number by Holm's step-down: max over smaller ones of (m - rank) p, at most 1.
+    """Adjust p-values for their number by Holm's step-down: max over smaller ones of (m - rank) p, at most 1.
+
+    Parameters
+    ----------
+    p_values : sequence of float
+        One per test, in [0, 1].
+
+    Returns
+    -------
+    list of float
+        Adjusted, in the order given.
 
     References
     ----------
@@ -301,6 +353,11 @@ def corrected_resampled_t(first: Any, second: Any, n_train: float, n_test: float
         Scores of two models on the same J resamplings, at least two.
     n_train, n_test : float
         Samples in a training and in a test part.
+
+    Returns
+    -------
+    PairedTest
+        Two-sided.
 
     References
     ----------

@@ -86,14 +86,23 @@ def summarise(
     ----------
     predictions : sequence of Predictions
         One per fitted model.
-    metric, task, labels
-        See `unit_scores`.
+    metric : str
+        Key of `metrics.METRICS`.
+    task : {"classification", "regression", "steps"}
+        What is predicted.
+    labels : sequence or None
+        Classes in the order of the columns of the probabilities; None means 0..k-1.
     confidence : float
         Nominal coverage of the percentile interval.
     n_resamples : int
         Resamples of the units (at most 2000 are made where each needs the metric of all samples again).
     random_state : int
         Seed.
+
+    Returns
+    -------
+    Estimate
+        Says in `method` and `note` how it was made.
     """
     check_number(confidence, "confidence", low=0.0, high=1.0, closed="neither")
     rule = metric_named(metric, task)
@@ -130,8 +139,23 @@ def compare(
     ----------
     first, second : sequence of Predictions
         One per fitted model.
-    metric, task, labels, confidence, n_resamples, random_state
-        As in `summarise`.
+    metric : str
+        Key of `metrics.METRICS`.
+    task : {"classification", "regression", "steps"}
+        What is predicted.
+    labels : sequence or None
+        Classes in the order of the columns of the probabilities; None means 0..k-1.
+    confidence : float
+        Nominal coverage of the percentile interval of the difference.
+    n_resamples : int
+        Draws of the interval and of the test (at most 2000 where each needs the metric of all samples again).
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    Comparison
+        Says in `method` and `note` how it was made.
     """
     check_number(confidence, "confidence", low=0.0, high=1.0, closed="neither")
     rule = metric_named(metric, task)

@@ -65,7 +65,17 @@ class UnitScores:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Predictions brought to one form: entries, and the unit of each as text."""
+    """Predictions brought to one form.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Entries.
+    units : ndarray of str, shape (n_entries,)
+        Unit of each.
+    run : str
+        Seed.
+    """
 
     outcome: Outcome
     units: Array
@@ -107,6 +117,22 @@ def unit_scores(
 
     For units of one sample and ``accuracy`` that is 0 or 1.
 
+    Parameters
+    ----------
+    predictions : Predictions
+        Of one fitted model.
+    metric : str
+        Key of `metrics.METRICS`.
+    task : {"classification", "regression", "steps"}
+        What is predicted.
+    labels : sequence or None
+        Classes in the order of the columns of the probabilities; None means 0..k-1.
+
+    Returns
+    -------
+    UnitScores
+        With the units in which the metric is undefined named apart.
+
     Examples
     --------
     >>> found = unit_scores(Predictions(["a", "a", "b"], [0, 1, 1], [0, 0, 1]))
@@ -143,6 +169,16 @@ def average_units(parts: Sequence[UnitScores]) -> UnitScores:
     """Average the scores of every unit over fitted models, weighted by the test samples behind each.
 
     A unit is undefined only if it is undefined in every part.
+
+    Parameters
+    ----------
+    parts : sequence of UnitScores
+        One per fitted model.
+
+    Returns
+    -------
+    UnitScores
+        Over all units of the parts.
     """
     if not parts:
         raise InputError("there are no scores to average.")

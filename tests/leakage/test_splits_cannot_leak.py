@@ -88,10 +88,10 @@ def test_blocks_do_not_depend_on_when_the_clock_was_started(shift):
 
 
 def test_drawing_a_split_leaves_the_global_generator_alone():
-    before = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    before = np.random.get_state(legacy=False)["state"]
     list(LeaveGroupsOut("subject", n_splits=3, random_state=1).split(table()))
     list(RandomLeakySplit(n_splits=3).split(table()))
     inner_split(None, np.tile([0, 1], 20), 0.2, random_state=1)
-    after = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    after = np.random.get_state(legacy=False)["state"]
     assert before["pos"] == after["pos"]
     assert np.array_equal(before["key"], after["key"])
