@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spikeneuro._optional import require
 from spikeneuro.errors import InputError
-from spikeneuro.models.inputs import check_sfreq, check_signal, check_sizes
+from spikeneuro.models.inputs import check_dropout, check_sfreq, check_signal, check_sizes
 
 _WHY_SFREQ = "kernel and pooling lengths are kept in seconds"
 
@@ -123,6 +123,7 @@ class EEGNet(_BraindecodeNetwork):
         drop_prob: float = 0.25,
     ) -> None:
         super().__init__(n_chans, n_times, n_outputs, sfreq)
+        check_dropout(drop_prob=drop_prob)
         kernel = kernel_length or _scaled(64, 128.0, self.sfreq)
         pools = pool or (_scaled(4, 128.0, self.sfreq), 8)
         self._require_times(pools[0] * pools[1])
@@ -190,6 +191,7 @@ class ShallowFBCSP(_BraindecodeNetwork):
         drop_prob: float = 0.5,
     ) -> None:
         super().__init__(n_chans, n_times, n_outputs, sfreq)
+        check_dropout(drop_prob=drop_prob)
         self._require_channels()
         kernel = kernel_length or _scaled(25, 250.0, self.sfreq)
         length = pool_length or _scaled(75, 250.0, self.sfreq)
@@ -252,6 +254,7 @@ class Deep4(_BraindecodeNetwork):
         drop_prob: float = 0.5,
     ) -> None:
         super().__init__(n_chans, n_times, n_outputs, sfreq)
+        check_dropout(drop_prob=drop_prob)
         self._require_channels()
         kernel = kernel_length or _scaled(10, 250.0, self.sfreq, least=2)
         minimum = 1
@@ -325,6 +328,7 @@ class EEGConformer(_BraindecodeNetwork):
         attention_drop_prob: float = 0.5,
     ) -> None:
         super().__init__(n_chans, n_times, n_outputs, sfreq)
+        check_dropout(drop_prob=drop_prob, attention_drop_prob=attention_drop_prob)
         kernel = kernel_length or _scaled(25, 250.0, self.sfreq)
         length = pool_length or _scaled(75, 250.0, self.sfreq)
         self._require_times(kernel + length - 1)
@@ -399,6 +403,9 @@ class ATCNet(_BraindecodeNetwork):
         temporal_drop_prob: float = 0.3,
     ) -> None:
         super().__init__(n_chans, n_times, n_outputs, sfreq)
+        check_dropout(
+            drop_prob=drop_prob, attention_drop_prob=attention_drop_prob, temporal_drop_prob=temporal_drop_prob
+        )
         pools = pool or (_scaled(8, 250.0, self.sfreq), 7)
         field = (self.TCN_KERNEL - 1) * 2 ** (self.TCN_DEPTH - 1) + 1  # what one output of the last block sees
         self._require_times((n_windows + field - 1) * pools[0] * pools[1])

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from spikeneuro._validation import check_number
-from spikeneuro.models.inputs import check_odd, check_signal, check_sizes
+from spikeneuro.models.inputs import check_dropout, check_odd, check_signal, check_sizes
 
 
 class CNN1d(nn.Module):
@@ -63,7 +62,7 @@ class CNN1d(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(n_chans=n_chans, n_times=n_times, n_outputs=n_outputs, pool=pool)
-        check_number(drop_prob, "drop_prob", low=0.0, high=1.0, closed="left")
+        check_dropout(drop_prob=drop_prob)
         self.n_chans, self.n_times, self.n_outputs, self.sfreq = n_chans, n_times, n_outputs, sfreq
         for kernel in kernel_sizes:
             check_odd(kernel, "kernel_sizes")

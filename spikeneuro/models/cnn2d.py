@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from spikeneuro._validation import check_number
-from spikeneuro.models.inputs import as_image_size, check_image, check_odd, check_sizes
+from spikeneuro.models.inputs import as_image_size, check_dropout, check_image, check_odd, check_sizes
 
 #: Pooling never brings the smaller side of an image below this many pixels.
 FINAL_SIDE = 4
@@ -85,7 +84,7 @@ class CNN2d(nn.Module):
         super().__init__()
         check_sizes(in_chans=in_chans, n_outputs=n_outputs)
         check_odd(kernel_size, "kernel_size")
-        check_number(drop_prob, "drop_prob", low=0.0, high=1.0, closed="left")
+        check_dropout(drop_prob=drop_prob)
         self.in_chans, self.image_size, self.n_outputs = in_chans, as_image_size(image_size), n_outputs
         factors = pooling_plan(self.image_size, len(filters))
         layers: list[nn.Module] = []

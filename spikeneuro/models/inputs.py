@@ -17,6 +17,12 @@ def check_sizes(**sizes: Any) -> None:
         check_number(value, name, low=1, integer=True)
 
 
+def check_dropout(**probabilities: Any) -> None:
+    """Raise unless every given dropout probability lies in [0, 1)."""
+    for name, value in probabilities.items():
+        check_number(value, name, low=0.0, high=1.0, closed="left")
+
+
 def check_odd(value: int, name: str) -> None:
     """Raise unless `value` is a positive odd integer, as padding that keeps the length needs."""
     check_number(value, name, low=1, integer=True)

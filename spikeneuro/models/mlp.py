@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from spikeneuro._validation import check_number
 from spikeneuro.encoders import DirectEncoder, Encoder
-from spikeneuro.models.inputs import check_sizes, flatten_features
+from spikeneuro.models.inputs import check_dropout, check_sizes, flatten_features
 from spikeneuro.models.spiking import as_encoder, as_surrogate, unwrap
 from spikeneuro.nn import LIF, OverTime, RateReadout
 from spikeneuro.nn.heterogeneity import LogSpaced
@@ -58,7 +57,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(n_chans=n_chans, n_times=n_times, n_outputs=n_outputs)
-        check_number(drop_prob, "drop_prob", low=0.0, high=1.0, closed="left")
+        check_dropout(drop_prob=drop_prob)
         self.n_chans, self.n_times, self.n_outputs, self.sfreq = n_chans, n_times, n_outputs, sfreq
         layers: list[nn.Module] = []
         width = n_chans * n_times
@@ -136,9 +135,9 @@ class SpikingMLP(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(n_chans=n_chans, n_times=n_times, n_outputs=n_outputs, n_steps=n_steps)
-        check_number(drop_prob, "drop_prob", low=0.0, high=1.0, closed="left")
+        check_dropout(drop_prob=drop_prob)
         self.n_chans, self.n_times, self.n_outputs, self.sfreq = n_chans, n_times, n_outputs, sfreq
-        self.encoder = _FeatureEncoder(as_encoder(encoder, steps_per_sample=n_steps))
+        self.encoder = _FeatureEncoder(as_encoder(encoder, n_steps))
         learn = ("tau_mem",) if learn_tau else ()
         self.linears, self.neurons = nn.ModuleList(), nn.ModuleList()
         width = self.encoder.code.out_features(n_chans * n_times)

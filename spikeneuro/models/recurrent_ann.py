@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spikeneuro._validation import check_choice, check_number
 from spikeneuro.errors import InputError
-from spikeneuro.models.inputs import check_signal, check_sizes, check_task
+from spikeneuro.models.inputs import check_dropout, check_signal, check_sizes, check_task
 
 #: With ``downsample="auto"`` a sequence longer than this is shortened, so that the recurrence is trainable.
 AUTO_STEPS = 128
@@ -32,7 +32,7 @@ class _RecurrentNetwork(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(n_chans=n_chans, n_times=n_times, n_outputs=n_outputs, hidden=hidden, n_layers=n_layers)
-        check_number(drop_prob, "drop_prob", low=0.0, high=1.0, closed="left")
+        check_dropout(drop_prob=drop_prob)
         self.n_chans, self.n_times, self.n_outputs, self.sfreq = n_chans, n_times, n_outputs, sfreq
         self.task = check_task(task)
         self.readout_mode = check_choice(readout, ("mean", "last"), "readout")

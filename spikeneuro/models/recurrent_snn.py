@@ -5,10 +5,10 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from spikeneuro._validation import check_choice, check_number
+from spikeneuro._validation import check_choice
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
-from spikeneuro.models.inputs import check_signal, check_sizes, check_task
+from spikeneuro.models.inputs import check_dropout, check_signal, check_sizes, check_task
 from spikeneuro.models.spiking import as_encoder, as_surrogate, step_length
 from spikeneuro.nn import LastReadout, LeakyReadout, MaxMembraneReadout, OverTime, RateReadout, RecurrentLIF
 from spikeneuro.nn.heterogeneity import LogSpaced
@@ -161,7 +161,7 @@ class RecurrentSNN(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(n_chans=n_chans, n_times=n_times, n_outputs=n_outputs, hidden=hidden, n_layers=n_layers)
-        check_number(drop_prob, "drop_prob", low=0.0, high=1.0, closed="left")
+        check_dropout(drop_prob=drop_prob)
         self.n_chans, self.n_times, self.n_outputs, self.sfreq = n_chans, n_times, n_outputs, sfreq
         self.task = check_task(task)
         self.encoder = as_encoder(encoder)

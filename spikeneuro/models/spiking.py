@@ -1,7 +1,5 @@
 """What the spiking networks share: encoders by name, clocks, the slope of the surrogate."""
 
-from typing import Any
-
 from torch import nn
 
 from spikeneuro import encoders
@@ -16,13 +14,19 @@ from spikeneuro.ops.surrogates import FastSigmoid, Surrogate, resolve
 SLOPE = 5.0
 
 
-def as_encoder(encoder: str | Encoder, **options: Any) -> Encoder:
-    """Encoder by name (built with `options`), or the object itself."""
+def as_encoder(encoder: str | Encoder, n_steps: int | None = None) -> Encoder:
+    """Encoder by name, or the object itself.
+
+    With `n_steps`, an encoder built by name holds each sample for that many steps; for "phase" that is its period.
+    """
     if isinstance(encoder, Encoder):
         return encoder
-    if isinstance(encoder, str):
-        return encoders.create(encoder, **options)
-    raise InputError(f"encoder must be a name or an Encoder, got {type(encoder).__name__}; names: {encoders.names()}.")
+    if not isinstance(encoder, str):
+        raise InputError(
+            f"encoder must be a name or an Encoder, got {type(encoder).__name__}; names: {', '.join(encoders.names())}."
+        )
+    length = "period" if encoder == "phase" else "steps_per_sample"
+    return encoders.create(encoder, **({} if n_steps is None else {length: n_steps}))
 
 
 def as_surrogate(surrogate: str | Surrogate) -> Surrogate:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from spikeneuro._validation import check_number
 from spikeneuro.encoders import DirectEncoder, Encoder
 from spikeneuro.models.cnn2d import pooled_size, pooling_plan
-from spikeneuro.models.inputs import as_image_size, check_image, check_odd, check_sizes
+from spikeneuro.models.inputs import as_image_size, check_dropout, check_image, check_odd, check_sizes
 from spikeneuro.models.spiking import as_encoder, as_surrogate, unwrap
 from spikeneuro.nn import LIF, OverTime, RateReadout
 from spikeneuro.nn.heterogeneity import LogSpaced
@@ -81,9 +80,9 @@ class SpikingCNN2d(nn.Module):
         super().__init__()
         check_sizes(in_chans=in_chans, n_outputs=n_outputs, n_steps=n_steps)
         check_odd(kernel_size, "kernel_size")
-        check_number(drop_prob, "drop_prob", low=0.0, high=1.0, closed="left")
+        check_dropout(drop_prob=drop_prob)
         self.in_chans, self.image_size, self.n_outputs = in_chans, as_image_size(image_size), n_outputs
-        self.encoder = as_encoder(encoder, steps_per_sample=n_steps)
+        self.encoder = as_encoder(encoder, n_steps)
         factors = pooling_plan(self.image_size, len(filters))
         learn = ("tau_mem",) if learn_tau else ()
         self.convolutions, self.neurons, self.pools = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()

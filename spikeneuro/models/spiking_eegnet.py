@@ -4,10 +4,10 @@ import math
 
 from torch import Tensor, nn
 
-from spikeneuro._validation import check_choice, check_number
+from spikeneuro._validation import check_choice
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
-from spikeneuro.models.inputs import check_sfreq, check_signal, check_sizes
+from spikeneuro.models.inputs import check_dropout, check_sfreq, check_signal, check_sizes
 from spikeneuro.models.spiking import as_encoder, as_surrogate
 from spikeneuro.nn import LIF
 from spikeneuro.nn.heterogeneity import LogSpaced
@@ -121,7 +121,7 @@ class SpikingEEGNet(nn.Module):
         super().__init__()
         check_sizes(n_chans=n_chans, n_times=n_times, n_outputs=n_outputs, n_filters=n_filters, depth=depth)
         check_sizes(n_bins=n_bins, separable_kernel_length=separable_kernel_length)
-        check_number(drop_prob, "drop_prob", low=0.0, high=1.0, closed="left")
+        check_dropout(drop_prob=drop_prob)
         self.n_chans, self.n_times, self.n_outputs = n_chans, n_times, n_outputs
         self.sfreq = check_sfreq(sfreq, "kernels and time constants are in seconds")
         self.encoder = as_encoder(encoder)
