@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from spikeneuro._validation import check_number
 from spikeneuro.encoders.base import Encoder
-from spikeneuro.energy.counter import Detached, Pass, Row
+from spikeneuro.energy.counter import Detached, FusedKernelError, Pass, Row
 from spikeneuro.energy.isolation import composed, ordinary, untouched
 from spikeneuro.energy.ledger import LayerCounts, Ledger
 from spikeneuro.errors import InputError
@@ -74,8 +75,10 @@ def count(
     n = _batch(inputs, batch_axis)
     if batch_size is not None:
         check_number(batch_size, "batch_size", low=1, integer=True)
-    with untouched(module), composed():
-        return _count(module, inputs, n, batch_size or n, batch_axis, spikes_in)
+    for onednn_enabled in (True, False):  # convolutions are much faster with it, recurrent layers one kernel
+        with contextlib.suppress(FusedKernelError), untouched(module), composed(onednn_enabled=onednn_enabled):
+            return _count(module, inputs, n, batch_size or n, batch_axis, spikes_in)
+    raise AssertionError("a kernel of oneDNN ran while it was switched off")
 
 
 def _count(module: nn.Module, inputs: Inputs, n: int, size: int, axis: int, spikes_in: bool) -> Ledger:

@@ -82,8 +82,8 @@ def _global_randomness() -> Iterator[None]:
 
 
 @contextmanager
-def composed() -> Iterator[None]:
-    """Make torch run recurrent layers and attention as the operations they are made of, not as one fused kernel."""
+def composed(*, onednn_enabled: bool) -> Iterator[None]:
+    """Make torch run attention as the operations it is made of, and without oneDNN also recurrent layers."""
     onednn: Any = torch.backends.mkldnn
     enabled, fast_path = onednn.enabled, torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
@@ -93,7 +93,7 @@ def composed() -> Iterator[None]:
         if torch.cuda.is_available():
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         try:
-            onednn.enabled = False
+            onednn.enabled = onednn.enabled and onednn_enabled
             torch.backends.mha.set_fastpath_enabled(False)
             yield
         finally:

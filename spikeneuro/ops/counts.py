@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -61,7 +62,7 @@ class OperationCounts:
 
     def __add__(self, other: OperationCounts | int) -> OperationCounts:
         if isinstance(other, OperationCounts):
-            return OperationCounts(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
+            return OperationCounts(*map(operator.add, _numbers(self), _numbers(other)))
         if other == 0:  # the start value of the built-in sum
             return self
         return NotImplemented
@@ -77,7 +78,7 @@ class OperationCounts:
         return OperationCounts(*(getattr(self, kind) / divisor for kind in KINDS))
 
     def __bool__(self) -> bool:
-        return any(getattr(self, kind) for kind in KINDS)
+        return any(_numbers(self))
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{kind}={getattr(self, kind)}" for kind in KINDS if getattr(self, kind))
@@ -103,3 +104,4 @@ class OperationCounts:
 
 #: Names of the kinds of operation, in the order in which they are listed.
 KINDS: tuple[str, ...] = tuple(field.name for field in fields(OperationCounts))
+_numbers = operator.attrgetter(*KINDS)
