@@ -94,6 +94,9 @@ def lif(
         "alpha": alpha, "rho": rho, "kappa": kappa, "weight": weight, "bias": bias,
     }  # fmt: skip
     parameters = LIFParameters(**{name: _tensor(value, x, name) for name, value in numbers.items()})  # type: ignore[arg-type]
+    state = LIFState() if state is None else _check_state(state, x, parameters, settings, delay)
+    if mask is not None and not _broadcasts(mask.shape, x.shape):
+        raise InputError(f"a mask of shape {tuple(mask.shape)} does not broadcast to the input {tuple(x.shape)}.")
     check_choice(backend, BACKENDS, "backend")
     chosen, reason = choose_backend(x, parameters, settings, mask=mask, delay=delay)
     if backend != "auto" and backend != chosen:
@@ -104,7 +107,7 @@ def lif(
     kept = chosen == "numba" and parameters.alpha is not None and _learns(parameters.alpha, parameters.gain)
     kept = kept or (chosen == "numba" and weight is not None and _learns(parameters.gain))
     call = registration.Call(
-        x, parameters, mask, LIFState() if state is None else state, settings, delay,
+        x, parameters, mask, state, settings, delay,
         keep_current or kept, keep_adaptation, chosen,
     )  # fmt: skip
     op = torch.ops.spikeneuro.lif if weight is None else torch.ops.spikeneuro.recurrent_lif
@@ -209,15 +212,40 @@ def _tensor(value: float | Tensor | None, x: Tensor, name: str) -> Tensor | None
     if name == "weight":
         return value
     features = x.shape[2:]
-    fits = value.dim() <= len(features) and all(
-        mine in (1, theirs) for mine, theirs in zip(reversed(value.shape), reversed(features), strict=False)
-    )
-    if not fits:
+    if not _broadcasts(value.shape, features):
         raise InputError(
             f"{name} of shape {tuple(value.shape)} does not broadcast over the features {tuple(features)} "
             f"of an input of shape {tuple(x.shape)}."
         )
     return value
+
+
+def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
+    return len(shape) <= len(to) and all(
+        mine in (1, theirs) for mine, theirs in zip(reversed(shape), reversed(to), strict=False)
+    )
+
+
+def _check_state(state: LIFState, x: Tensor, parameters: LIFParameters, settings: LIFSettings, delay: int) -> LIFState:
+    """Raise if a part of the state does not fit the input, or belongs to nothing that the neuron has."""
+    adapts = parameters.rho is not None
+    steps = delay + 1 if parameters.weight is not None else int(adapts)
+    one = tuple(x.shape[1:])
+    expected = (
+        one, one if parameters.alpha is not None else None, one if adapts else None,
+        (steps, *one) if steps else None, one if settings.delayed else None, one if settings.refractory else None,
+    )  # fmt: skip
+    for name, part, shape in zip(LIFState._fields, state, expected, strict=True):
+        if part is None:
+            continue
+        if shape is None:
+            raise InputError(f"the state's {name} belongs to a neuron with other settings; this one has none.")
+        if tuple(part.shape) != shape or part.dtype != x.dtype or part.device != x.device:
+            raise InputError(
+                f"the state's {name} must be {x.dtype} of shape {shape} on {x.device} for an input of shape "
+                f"{tuple(x.shape)}, got {part.dtype} of shape {tuple(part.shape)} on {part.device}."
+            )
+    return state
 
 
 def _check_input(

@@ -174,7 +174,7 @@ def backward(
         )  # fmt: skip
     else:
         n_blocks, width = _blocks(one.numel(), numbers.period)
-        g_numbers = np.zeros((-(-one.numel() // numbers.period), 6, numbers.period), kind)
+        g_numbers = np.zeros((-(-one.numel() // numbers.period) if learns else 1, 6, numbers.period), kind)
         flat = [a.reshape(len(a), -1) for a in (_array(like), cur)]
         run_blocks(
             numba_kernels.backward, n_blocks, numbers.period, width, *choice, numbers.rows, numbers.cut, *flat,
@@ -201,6 +201,8 @@ def _sum_numbers(
     gv: NDArray[Any],
 ) -> list[Tensor | None]:
     """Gradients of the six numbers, summed over the batch and over what they were broadcast to."""
+    if not any(wanted):
+        return [None] * len(wanted)
     total = torch.from_numpy(g_numbers).sum(0).reshape(6, -1, features.numel()).sum(1).reshape(6, *features)
     if starts_at_rest:
         total[3] += torch.from_numpy(gv).sum(0)

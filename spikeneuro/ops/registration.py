@@ -190,6 +190,8 @@ _DIFFERENTIABLE_PARAMETERS = len(LIFParameters._fields)
 
 
 def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    # Placeholders of absent outputs may come with gradients, as empty as they are.
+    grads = tuple(None if grad is None or grad.numel() == 0 else grad for grad in grads)
     saved = ctx.saved_tensors
     n = _DIFFERENTIABLE_PARAMETERS
     call = Call(saved[0], LIFParameters(*saved[1 : n + 1]), saved[n + 1], LIFState(*saved[n + 2 : n + 8]), *ctx.choices)

@@ -1,0 +1,202 @@
+"""The compiled backend equals the reference, in value and in gradient, over drawn settings."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikeneuro import ops
+from spikeneuro.errors import InputError
+
+CONFIGURATION = st.fixed_dictionaries(
+    {
+        "reset": st.sampled_from(["subtract", "zero", "none"]),
+        "reset_timing": st.sampled_from(["same_step", "next_step"]),
+        "detach_reset": st.booleans(),
+        "comparison": st.sampled_from([">", ">="]),
+        "surrogate": st.sampled_from(ops.surrogates.names()).map(ops.surrogates.resolve),
+    }
+)
+LAYOUT = st.fixed_dictionaries(
+    {
+        "steps": st.integers(1, 9),
+        "batch": st.integers(1, 4),
+        "features": st.sampled_from([(1,), (5,), (3, 2, 2), (300,), (1100,)]),
+        "synapse": st.booleans(),
+        "shared": st.booleans(),
+        "carried": st.booleans(),
+        "recorded": st.booleans(),
+        "seed": st.integers(0, 2**20),
+    }
+)
+
+
+def draw(layout, configuration, dtype, recurrent):
+    """Leaves of one call: input, numbers and state, all requiring gradients."""
+    generator = torch.Generator().manual_seed(layout["seed"])
+    batch, features = layout["batch"], layout["features"]
+
+    def uniform(*shape, low=0.0, high=1.0):
+        return (low + (high - low) * torch.rand(shape, generator=generator, dtype=dtype)).requires_grad_()
+
+    own = () if layout["shared"] else (features[0], *(1 for _ in features[1:]))
+    x = uniform(layout["steps"], batch, *features, high=1.2)
+    numbers = {
+        "beta": uniform(*own, low=0.5, high=0.99), "gain": uniform(*own, low=0.5, high=1.5),
+        "threshold": uniform(*own, low=0.7, high=1.2), "v_rest": uniform(*own, low=-0.2, high=0.2),
+        "v_reset": uniform(*own, low=-0.2, high=0.2),
+    }  # fmt: skip
+    if layout["synapse"]:
+        numbers["alpha"] = uniform(*own, high=0.8)
+    if recurrent:
+        n = features[0]
+        # Multiples of 1/64, so that sums of weights do not depend on their order and ties cannot differ.
+        weight = torch.randint(-24, 24, (n, n), generator=generator).to(dtype) / 64
+        numbers["weight"], numbers["bias"] = weight.requires_grad_(), uniform(n, high=0.1)
+    state = ops.LIFState()
+    if layout["carried"]:
+        late = configuration["reset_timing"] == "next_step" and configuration["reset"] != "none"
+        state = ops.LIFState(
+            v=uniform(batch, *features),
+            current=uniform(batch, *features) if layout["synapse"] else None,
+            history=uniform(1, batch, *features).detach().round().requires_grad_() if recurrent else None,
+            pending=uniform(batch, *features).detach().round().requires_grad_() if late else None,
+        )
+    return x, numbers, state, generator
+
+
+def evaluate(backend, layout, configuration, dtype, recurrent):
+    """Outputs of one backend and the gradients of a random function of all of them."""
+    x, numbers, state, generator = draw(layout, configuration, dtype, recurrent)
+    output = ops.lif(
+        x, **numbers, state=state, settings=ops.LIFSettings(**configuration), keep_current=layout["recorded"],
+        backend=backend,
+    )  # fmt: skip
+    outputs = [part for part in (output.spikes, output.potential, *output.state, output.current) if part is not None]
+    weights = [torch.rand(part.shape, generator=generator, dtype=dtype) for part in outputs]
+    loss = sum((weight * part).sum() for weight, part in zip(weights, outputs, strict=True))
+    leaves = [x, *numbers.values(), *(part for part in state if part is not None)]
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+    return [part.detach() for part in outputs], [
+        torch.zeros_like(leaf) if gradient is None else gradient
+        for leaf, gradient in zip(leaves, gradients, strict=True)
+    ]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(layout=LAYOUT, configuration=CONFIGURATION)
+def test_feedforward_equals_reference(layout, configuration):
+    expected, expected_gradients = evaluate("reference", layout, configuration, torch.float64, recurrent=False)
+    found, found_gradients = evaluate("numba", layout, configuration, torch.float64, recurrent=False)
+    for a, b in zip(expected, found, strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(expected_gradients, found_gradients, strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-9, atol=1e-11)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(layout=LAYOUT, configuration=CONFIGURATION, n=st.sampled_from([1, 3, 8, 21]))
+def test_recurrent_equals_reference(layout, configuration, n):
+    layout = layout | {"features": (n,)}
+    expected, expected_gradients = evaluate("reference", layout, configuration, torch.float64, recurrent=True)
+    found, found_gradients = evaluate("numba", layout, configuration, torch.float64, recurrent=True)
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-12, atol=1e-12)
+    for a, b in zip(expected_gradients, found_gradients, strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-8, atol=1e-9)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(layout=LAYOUT, configuration=CONFIGURATION, dtype=st.just(torch.float32))
+def test_single_precision_gives_the_same_bits_forward(layout, configuration, dtype):
+    expected, expected_gradients = evaluate("reference", layout, configuration, dtype, recurrent=False)
+    found, found_gradients = evaluate("numba", layout, configuration, dtype, recurrent=False)
+    for a, b in zip(expected, found, strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(expected_gradients, found_gradients, strict=True):
+        scale = float(a.abs().max()) if a.numel() else 0.0
+        torch.testing.assert_close(b, a, rtol=1e-3, atol=1e-5 * max(scale, 1.0))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_result_does_not_depend_on_the_number_of_threads(n_threads):
+    layout = {"steps": 12, "batch": 5, "features": (700,), "synapse": True, "shared": False, "carried": True,
+              "recorded": False, "seed": 5}  # fmt: skip
+    configuration = {"reset": "subtract", "reset_timing": "same_step"}
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = evaluate("numba", layout, configuration, torch.float32, recurrent=False)
+        torch.set_num_threads(n_threads)
+        found = evaluate("numba", layout, configuration, torch.float32, recurrent=False)
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(expected[0] + expected[1], found[0] + found[1], strict=True):
+        assert torch.equal(a, b)
+
+
+def test_expanded_and_strided_gradients_and_inputs():
+    x = torch.rand(6, 4, 10, dtype=torch.float64)
+    strided = x.permute(2, 1, 0).contiguous().permute(2, 1, 0).requires_grad_()
+    weights = torch.rand(10, dtype=torch.float64)
+    found = {}
+    for backend in ("reference", "numba"):
+        output = ops.lif(strided, beta=0.9, backend=backend)
+        (mean,) = torch.autograd.grad((output.spikes.mean(0) * weights).sum(), strided, retain_graph=True)
+        (last,) = torch.autograd.grad((output.spikes.flip(0).transpose(0, 1)[:, 0] * weights).sum(), strided)
+        found[backend] = (mean, last)
+    for a, b in zip(found["reference"], found["numba"], strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"rho": 0.9, "kappa": 0.1}, "no adaptation"),
+        ({"mask": torch.ones(4, 1, 3)}, "no rhythm mask"),
+        ({"settings": ops.LIFSettings(refractory=2)}, "no refractory period"),
+        ({"weight": torch.zeros(3, 3), "delay": 1}, "no recurrent delay"),
+        (
+            {"settings": ops.LIFSettings("zero", "next_step", zero_discards_input=True)},
+            "no reset that discards input",
+        ),
+    ],
+)
+def test_a_named_backend_never_gives_way(options, reason):
+    x = torch.rand(4, 2, 3)
+    with pytest.raises(InputError, match=f"backend='numba' cannot run this: .*{reason}"):
+        ops.lif(x, beta=0.9, backend="numba", **options)
+    automatic, reference = (ops.lif(x, beta=0.9, backend=name, **options) for name in ("auto", "reference"))
+    assert torch.equal(automatic.spikes, reference.spikes)
+
+
+def test_half_precision_goes_to_the_reference():
+    x = torch.rand(4, 2, 3).to(torch.bfloat16)
+    numbers = ops.LIFParameters(*(x.new_full((), value) for value in (0.9, 1.0, 1.0, 0.0, 0.0)))
+    name, reason = ops.choose_backend(x, numbers, ops.LIFSettings())
+    assert name == "reference"
+    assert "bfloat16" in reason
+    assert ops.lif(x, beta=0.9).spikes.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": torch.rand(5, 3)}, "expected an input"),
+        ({"x": torch.rand(0, 2, 3)}, "at least one step"),
+        ({"x": torch.ones(4, 2, 3, dtype=torch.int64)}, "floating-point"),
+        ({"beta": torch.rand(4)}, "does not broadcast over the features"),
+        ({"beta": torch.rand(3, dtype=torch.float64)}, "beta is torch.float64"),
+        ({"threshold": float("nan")}, "threshold must be finite"),
+        ({"rho": 0.9}, "belong together"),
+        ({"weight": torch.rand(4, 4)}, "recurrent weights of shape"),
+        ({"delay": 2}, "delay is a number of steps of recurrent"),
+        ({"backend": "cuda"}, "backend='cuda' is unknown"),
+        ({"mask": torch.ones(4, 2, 5)}, "mask of shape"),
+        ({"state": ops.LIFState(v=torch.zeros(3))}, "state's v must be"),
+        ({"state": ops.LIFState(current=torch.zeros(2, 3))}, "state's current belongs to a neuron with other"),
+    ],
+)
+def test_mistakes_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        ops.lif(**({"x": torch.rand(4, 2, 3), "beta": 0.9} | arguments))
