@@ -37,7 +37,7 @@ def load(
     if sites is not None:
         for name in sites:
             if name not in site:
-                raise InputError(f"sites: unknown site {name!r}; {suggestion(name, set(site))}")
+                raise InputError(f"sites: unknown site {name!r}; {suggestion(name, set(site.tolist()))}")
         chosen &= np.isin(site, list(sites))
     if passed_quality_check:
         chosen &= arrays["qc_pass"] == 1

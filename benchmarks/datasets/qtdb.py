@@ -4,11 +4,13 @@ Laguna et al. (1997), Comput. Cardiol. 24:673-676, doi:10.1109/CIC.1997.648140, 
 (2021), Nat. Mach. Intell. 3:905-913, doi:10.1038/s42256-021-00397-w.
 """
 
+import zlib
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from spikeneuro._validation import check_number
 from spikeneuro.data import Recordings, data_root
@@ -48,7 +50,7 @@ def _part(name: str, size: int | None) -> tuple[Any, Any, pd.DataFrame]:
     try:
         content = loadmat(path, variable_names=["x", "y"])
         events, one_hot = content["x"], content["y"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, MatReadError, zlib.error) as error:
         raise InputError(f"{path}: truncated or damaged ({' '.join(str(error).split())}).") from error
     size = len(events) if size is None else int(check_number(size, f"n_{name}", low=1, high=len(events), integer=True))
     X = events[:size].transpose(0, 2, 1).astype(np.float32)

@@ -83,7 +83,7 @@ def build_ridge(
     *,
     in_chans: int | None = None,
     image_size: int | tuple[int, int] | None = None,
-    scaling: str | None = "none",
+    scaling: str | None = "all",
     alpha: float = 100.0,
     class_weight: Any = None,
     task: str = "classification",
@@ -100,9 +100,9 @@ def build_ridge(
     in_chans, image_size : int, optional
         Sizes of images.
     scaling : {"feature", "all", "none"}, optional
-        See the module's description; by default none, which suits correlations.
+        See the module's description; by default ``"all"``, which suits correlations.
     alpha : float
-        Strength of the penalty on the weights.
+        Strength of the penalty on the weights, for features of unit variance.
     class_weight : "balanced", dict or None
         Weights of the classes (classification only).
     task : {"classification", "regression"}
