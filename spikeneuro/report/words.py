@@ -1,0 +1,256 @@
+"""Numbers and findings in words a reader can use who did not run anything."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spikeneuro.evaluation import METRICS, holm
+
+#: Axes of one sample, by kind of recording.
+_AXES = {"image": ("channels", "rows", "columns"), "features": ("features",), "fmri": ("regions", "volumes")}
+LEVEL = 0.05
+#: Where there is no number; between sizes.
+DASH, TIMES = "\N{EN DASH}", " \N{MULTIPLICATION SIGN} "
+
+
+def number(value: Any, form: str) -> str:
+    """Value in this format, or a dash where there is none."""
+    return DASH if value is None or pd.isna(value) else format(value, form).replace("-", "\N{MINUS SIGN}")
+
+
+def p_value(value: Any) -> str:
+    """P-value to three decimals; the smallest are bounded, never zero."""
+    return "< 0.001" if value is not None and value < 0.001 else number(value, ".3f")
+
+
+def stated(value: Any) -> str:
+    """P-value with its relation, for a sentence."""
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def limits(low: Any, high: Any, form: str) -> str:
+    """Limits of an interval, or a dash."""
+    return DASH if pd.isna(low) or pd.isna(high) else f"{number(low, form)} to {number(high, form)}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Number with this many significant digits, without exponent."""
+    if pd.isna(value):
+        return DASH
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    return number(value, f",.{decimals}f")
+
+
+def plural(unit: str) -> str:
+    """Name of several units."""
+    if unit.endswith("y") and not unit.endswith(("ay", "ey", "oy")):
+        return unit[:-1] + "ies"
+    return unit + ("es" if unit.endswith("s") else "s")
+
+
+def adjusted(p_values: pd.Series) -> pd.Series:
+    """P-values of one experiment after Holm's correction for their number."""
+    given = p_values.dropna()
+    return pd.Series(holm(given.tolist()) if len(given) else [], index=given.index, dtype=float).reindex(p_values.index)
+
+
+def ranked(experiment: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
+    """Table with the best score on top."""
+    ascending = not METRICS[experiment["scorer"]].greater_is_better
+    return table.sort_values("score", ascending=ascending, na_position="last", kind="stable")
+
+
+def rival(table: pd.DataFrame) -> str | None:
+    """Candidate that the others are compared with."""
+    names = table["rival"].dropna().unique()
+    return str(names[0]) if len(names) else None
+
+
+def facts(experiment: Mapping[str, Any]) -> str:
+    """What was recorded, how it was split, over what intervals are made."""
+    parts = [f"{experiment['n_samples']:,} samples of {_size(experiment)} ({experiment['modality']})"]
+    if experiment["sfreq"]:
+        parts.append(f"sampled at {experiment['sfreq']:g} Hz")
+    if experiment["classes"]:
+        counted = "time steps" if experiment["task"] == "steps" else "samples"
+        shown = ", ".join(f"{name} {count:,}" for name, count in experiment["classes"].items())
+        parts.append(f"{counted} by class: {shown}")
+    definition = experiment["definition"]
+    by = definition["split"]["params"].get("by")
+    by = by if by is None or isinstance(by, str) else ", ".join(by)
+    inside = f" within each {definition['within']}" if definition.get("within") else ""
+    parts.append(f"split: {definition['split']['method']}{f' by {by}' if by else ''}{inside}, "
+                 f"{experiment['n_folds']} folds")  # fmt: skip
+    parts.append(f"unit of independence: {experiment['unit']} ({experiment['n_units']:,})")
+    return "; ".join(parts) + "."
+
+
+def _size(experiment: Mapping[str, Any]) -> str:
+    shape = experiment["shape"]
+    if not isinstance(shape, list):
+        return json.dumps(shape)
+    names = _AXES.get(experiment["modality"], ("channels", "time points"))
+    sizes = ["a varying number of" if length is None else f"{length:,}" for length in shape]
+    if len(names) != len(sizes):
+        return TIMES.join(sizes)
+    return TIMES.join(f"{size} {name}" for size, name in zip(sizes, names, strict=True))
+
+
+def guess(experiment: Mapping[str, Any]) -> tuple[float, str] | None:
+    """Score of a guesser that knows the class sizes only, and what to call it; None where it has no fixed score."""
+    scorer = experiment["scorer"]
+    if scorer == "r2":
+        return 0.0, "mean of the tested"
+    counts = list((experiment["classes"] or {}).values())
+    if not counts:
+        return None
+    equal = max(counts) == min(counts)
+    return {
+        "accuracy": (max(counts) / sum(counts), "chance" if equal else "always the largest class"),
+        "balanced_accuracy": (1 / len(counts), "chance"),
+        "roc_auc": (0.5, "chance"),
+        "cohen_kappa": (0.0, "chance"),
+    }.get(scorer)
+
+
+def verdict(experiment: Mapping[str, Any], table: pd.DataFrame) -> str:
+    """The comparison of the best spiking with the best non-spiking candidate."""
+    table = table.assign(holm=adjusted(table["p"]))
+    spiking = ranked(experiment, table[table["spiking"].astype(bool)].dropna(subset=["score"]))
+    name = rival(table)
+    if spiking.empty or name is None:
+        return "There is no pair of a spiking and a non-spiking candidate with scores to compare."
+    best = spiking.iloc[0]
+    other = table[table["candidate"] == name].iloc[0]
+    text = (
+        f"Best spiking candidate: {best['candidate']}, {experiment['scorer']} {number(best['score'], '.3f')}. "
+        f"Best non-spiking candidate: {name}, {number(other['score'], '.3f')}. "
+    )
+    if pd.isna(best["difference"]):
+        return text + "They were tested on no common unit, so they are not compared."
+    text += f"The spiking one is {_gap(experiment, best['difference'])}"
+    if not pd.isna(best["difference_low"]):
+        text += f" (95 % interval of the difference {limits(best['difference_low'], best['difference_high'], '+.3f')})"
+    return text + _tested(experiment, table, best, int(min(best["n_units"], other["n_units"])))
+
+
+def _gap(experiment: Mapping[str, Any], difference: float) -> str:
+    shown = f"{abs(difference):.3f}"
+    if float(shown) == 0:
+        return "equal to three decimals"
+    higher_is_better = METRICS[experiment["scorer"]].greater_is_better
+    return f"{shown} {'better' if (difference > 0) == higher_is_better else 'worse'}"
+
+
+def _tested(experiment: Mapping[str, Any], table: pd.DataFrame, best: Any, n_units: int) -> str:
+    units = f"{n_units:,} {plural(experiment['unit'])}" if n_units != 1 else f"one {experiment['unit']}"
+    if pd.isna(best["p"]):
+        return f"; there are too few units for a test ({units})."
+    number_of_tests = int(table["p"].notna().sum())
+    text = f"; paired permutation test over {units}: {stated(best['p'])}"
+    if number_of_tests > 1:
+        text += f", {stated(best['holm'])} after Holm's correction for {number_of_tests} comparisons"
+    smallest = min(1.0, 2.0 ** (1 - n_units))
+    if smallest > LEVEL:
+        return (
+            text + f". With {units} this test cannot give less than p = {smallest:.3f}, so it cannot tell them apart."
+        )
+    return text + f": {'' if best['holm'] < LEVEL else 'not '}significant at the 5 % level."
+
+
+def control(experiment: Mapping[str, Any], table: pd.DataFrame) -> str | None:
+    """Of a run with permuted labels: whose interval does not hold the score of guessing."""
+    expected = guess(experiment)
+    known = table.dropna(subset=["low", "high"])
+    if expected is None or known.empty:
+        return None
+    value, name = expected
+    off = known[(known["low"] > value) | (known["high"] < value)]
+    if off.empty:
+        return f"Every interval holds the score of guessing ({name}, {value:.3f}), as it should."
+    shown = ", ".join(f"{row.candidate} ({limits(row.low, row.high, '.3f')})" for row in off.itertuples())
+    return f"Of {len(known)} intervals {len(off)} do not hold the score of guessing ({name}, {value:.3f}): {shown}."
+
+
+def reference(experiment: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any] | None:
+    """Whether the known figure of a candidate was met."""
+    known = experiment["reference"]
+    if not known:
+        return None
+    row = table[table["candidate"] == known["candidate"]]
+    score = np.nan if row.empty else float(row["score"].iloc[0])
+    if pd.isna(score):
+        return {"agrees": False, "text": f"Known figure for {known['candidate']}: not computed yet."}
+    agrees = abs(score - known["score"]) <= known["tolerance"]
+    return {
+        "agrees": agrees,
+        "text": f"Check of the harness: {known['candidate']} scores {score:.3f}; known figure {known['score']:.3f} "
+        f"({known['source']}): {'agrees' if agrees else 'does NOT agree'} within {known['tolerance']:g}.",
+    }
+
+
+def energy_verdict(experiment: Mapping[str, Any], counted: pd.DataFrame) -> str:
+    """Best spiking against best non-spiking network in energy, and whether a non-spiking one is both good and cheap."""
+    spiking, rest = counted[counted["spiking"].astype(bool)], counted[~counted["spiking"].astype(bool)]
+    if spiking.empty or rest.empty:
+        return ""
+    best, other = ranked(experiment, spiking).iloc[0], ranked(experiment, rest).iloc[0]
+    text = (
+        f"The best spiking network ({best['candidate']}, {experiment['scorer']} {number(best['score'], '.3f')}) is "
+        f"modelled at {significant(best['energy_j'] * 1e9)} nJ a sample, the best non-spiking network "
+        f"({other['candidate']}, {number(other['score'], '.3f')}) at {significant(other['energy_j'] * 1e9)} nJ: "
+        f"{_ratio(best['energy_j'], other['energy_j'])} if both skip zero inputs, "
+        f"{_ratio(best['dense_energy_j'], other['dense_energy_j'])} if neither does. "
+    )
+    sign = 1 if METRICS[experiment["scorer"]].greater_is_better else -1
+    better = rest[(sign * rest["score"] >= sign * best["score"]) & (rest["energy_j"] <= best["energy_j"])]
+    if better.empty:
+        return text + "No non-spiking network here scores as well for as little energy."
+    cheapest = better.sort_values("energy_j").iloc[0]
+    return text + (
+        f"The spiking network is not cheaper for what it achieves: {cheapest['candidate']} scores "
+        f"{number(cheapest['score'], '.3f')} for {significant(cheapest['energy_j'] * 1e9)} nJ."
+    )
+
+
+def _ratio(first: float, second: float) -> str:
+    if not (first > 0 and second > 0):
+        return "no ratio"
+    if first == second:
+        return "as much energy"
+    more = first > second
+    return f"{significant(max(first, second) / min(first, second), 2)} times {'more' if more else 'less'} energy"
+
+
+def audited(experiment: Mapping[str, Any]) -> list[str]:
+    """What the leakage audit checked, could not check, and found."""
+    audit = experiment["audit"] or {}
+    lines = []
+    if audit.get("checked"):
+        lines.append(f"checked in every fold: {', '.join(audit['checked'])}")
+    if audit.get("unchecked"):
+        lines.append(f"could not be checked: {'; '.join(audit['unchecked'])}")
+    if audit.get("findings"):
+        lines.append(f"found in {len(audit['findings'])} places: {_reason(audit['findings'][0])}")
+    if audit.get("allowed"):
+        lines.append(f"accepted by the suite, because: {audit['allowed']}")
+    return lines
+
+
+def _reason(finding: str) -> str:
+    """Finding without the advice to its author after the semicolon."""
+    return finding.split("; to accept that", 1)[0]
+
+
+def named(groups: Sequence[Any] | None, most: int) -> str:
+    """Names of groups, the first ones if there are many."""
+    if not groups:
+        return DASH
+    shown = ", ".join(str(group) for group in groups[:most])
+    return shown + (f" and {len(groups) - most} more" if len(groups) > most else "")
