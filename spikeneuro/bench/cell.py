@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import spikeneuro
 from spikeneuro._random import scoped_seed
+from spikeneuro._version import __version__
 from spikeneuro.bench import estimators, measure
 from spikeneuro.bench.plan import Cell, experiment_recordings, group_labels, units_of
 from spikeneuro.bench.scores import predictions_of
@@ -182,7 +182,7 @@ def _warnings_noted(notes: dict[str, Any]) -> Iterator[None]:
 
 def versions() -> dict[str, str]:
     """Versions of this package, Python, and the packages that compute."""
-    found = {"spikeneuro": spikeneuro.__version__, "python": platform.python_version()}
+    found = {"spikeneuro": __version__, "python": platform.python_version()}
     for name in _VERSIONED:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeneuro.evaluation import METRICS, Predictions, make_outcome
+from spikeneuro.evaluation import METRICS, Predictions
 
 #: Significant digits of real numbers; more than single precision has.
 _DIGITS = 9
@@ -27,23 +27,22 @@ def encode(metric: str, task: str, predictions: Predictions) -> dict[str, Any]:
     units = np.asarray(predictions.units).astype(str)
     if task == "regression":
         return _raw(units, predictions.y_true, predictions.y_pred, {})
-    outcome = make_outcome(
-        task, predictions.y_true, predictions.y_pred, predictions.proba, decision=predictions.decision
-    )
-    if metric == "accuracy":
-        return _correct(units, outcome.y_true == outcome.y_pred)
-    if METRICS[metric].from_confusion is not None:
-        counts: dict[str, dict[str, int]] = {}
-        for unit, truth, predicted in zip(units, outcome.y_true, outcome.y_pred, strict=True):
-            cell = counts.setdefault(str(unit), {})
-            cell[f"{truth}>{predicted}"] = cell.get(f"{truth}>{predicted}", 0) + 1
-        return {"confusion": counts}
-    columns = {
-        name: _rounded(values)
-        for name, values in (("probability", predictions.proba), ("decision", predictions.decision))
-        if values is not None
-    }
-    return _raw(units, outcome.y_true, outcome.y_pred, columns)
+    if metric != "accuracy" and METRICS[metric].from_confusion is None:
+        columns = {
+            name: _rounded(values)
+            for name, values in (("probability", predictions.proba), ("decision", predictions.decision))
+            if values is not None
+        }
+        return _raw(units, predictions.y_true, predictions.y_pred, columns)
+    names, counts = _counts(units, predictions)
+    if metric != "accuracy":
+        return {"confusion": {name: _sparse(table) for name, table in zip(names, counts, strict=True)}}
+    correct, counted = np.trace(counts, axis1=1, axis2=2), counts.sum(axis=(1, 2))
+    if counted.max() == 1 and all(name.isdecimal() for name in names):
+        order = np.argsort([int(name) for name in names])
+        samples = [int(names[place]) for place in order]
+        return {"samples": _as_ranges(samples), "bits": np.packbits(correct[order].astype(bool)).tobytes().hex()}
+    return {"correct": {name: [int(c), int(n)] for name, c, n in zip(names, correct, counted, strict=True)}}
 
 
 def decode(value: Mapping[str, Any], seed: int) -> Predictions:
@@ -51,40 +50,55 @@ def decode(value: Mapping[str, Any], seed: int) -> Predictions:
     if "bits" in value:
         samples = _from_ranges(value["samples"])
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(value["bits"]), dtype=np.uint8), count=len(samples))
-        return Predictions(samples, np.ones(len(samples), dtype=np.int64), bits.astype(np.int64), run=seed)
+        return _of_right_and_wrong(samples, bits, 1 - bits, seed)
     if "correct" in value:
-        units, right = [], []
-        for unit, (correct, counted) in value["correct"].items():
-            units += [unit] * counted
-            right += [1] * correct + [0] * (counted - correct)
-        return Predictions(np.array(units), np.ones(len(units), dtype=np.int64), np.array(right), run=seed)
+        pairs = np.array(list(value["correct"].values()))
+        return _of_right_and_wrong(np.array(list(value["correct"])), pairs[:, 0], pairs[:, 1] - pairs[:, 0], seed)
     if "confusion" in value:
-        rows = [
-            (unit, *map(int, pair.split(">")))
-            for unit, cells in value["confusion"].items()
+        entries = [
+            (unit, *map(int, pair.split(">")), count)
+            for unit, (_, cells) in enumerate(value["confusion"].items())
             for pair, count in cells.items()
-            for _ in range(count)
         ]
-        names, truth, predicted = zip(*rows, strict=True)
-        return Predictions(np.array(names), np.array(truth), np.array(predicted), run=seed)
+        unit, truth, predicted, count = np.array(entries).T
+        k = int(max(truth.max(), predicted.max())) + 1
+        counts = np.zeros((len(value["confusion"]), k, k), dtype=np.int64)
+        counts[unit, truth, predicted] = count
+        return Predictions(np.array(list(value["confusion"])), run=seed, confusion=counts)
+    columns = {name: np.array(value[name]) for name in ("probability", "decision") if name in value}
     return Predictions(
         np.array(value["unit"]),
         np.array(value["truth"]),
         np.array(value["prediction"]),
-        np.array(value["probability"]) if "probability" in value else None,
-        np.array(value["decision"]) if "decision" in value else None,
+        columns.get("probability"),
+        columns.get("decision"),
         run=seed,
     )
 
 
-def _correct(units: NDArray[Any], right: NDArray[np.bool_]) -> dict[str, Any]:
-    names, codes, counts = np.unique(units, return_inverse=True, return_counts=True)
-    if counts.max() == 1 and all(name.isdecimal() for name in names):
-        samples = units.astype(np.int64)
-        order = np.argsort(samples)
-        return {"samples": _as_ranges(samples[order].tolist()), "bits": np.packbits(right[order]).tobytes().hex()}
-    correct = np.bincount(codes, weights=right)
-    return {"correct": {str(name): [int(c), int(n)] for name, c, n in zip(names, correct, counts, strict=True)}}
+def _counts(units: NDArray[Any], predictions: Predictions) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of the units and their confusion counts ``(units, k, k)``."""
+    names, codes = np.unique(units, return_inverse=True)
+    if predictions.confusion is not None:
+        counts = np.zeros((len(names), *predictions.confusion.shape[1:]), dtype=np.int64)
+        np.add.at(counts, codes, predictions.confusion)
+    else:
+        truth, predicted = np.asarray(predictions.y_true), np.asarray(predictions.y_pred)
+        k = int(max(truth.max(), predicted.max())) + 1
+        counts = np.zeros((len(names), k, k), dtype=np.int64)
+        np.add.at(counts, (codes, truth, predicted), 1)
+    return names.tolist(), counts
+
+
+def _sparse(table: NDArray[np.int64]) -> dict[str, int]:
+    return {f"{truth}>{predicted}": int(table[truth, predicted]) for truth, predicted in np.argwhere(table)}
+
+
+def _of_right_and_wrong(units: NDArray[Any], right: NDArray[Any], wrong: NDArray[Any], seed: int) -> Predictions:
+    """Predictions with these numbers of right and wrong entries, as a class that was met or missed."""
+    counts = np.zeros((len(units), 2, 2), dtype=np.int64)
+    counts[:, 1, 1], counts[:, 1, 0] = right, wrong
+    return Predictions(units, run=seed, confusion=counts)
 
 
 def _raw(units: NDArray[Any], truth: Any, predicted: Any, columns: dict[str, Any]) -> dict[str, Any]:

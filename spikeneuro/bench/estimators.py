@@ -64,7 +64,7 @@ def _check(candidate: Candidate, recordings: Recordings, task: str) -> None:
     entry = candidate.entry
     kind = input_kind(recordings)
     if kind not in entry.inputs and not (kind == "features" and "signal" in entry.inputs):
-        raise InputError(f"model {entry.name!r} takes {' or '.join(entry.inputs)} input, these recordings are {kind}s.")
+        raise InputError(f"model {entry.name!r} takes {' or '.join(entry.inputs)} input, the recordings hold {kind}.")
     if entry.kind == "pipeline":
         if candidate.windows is not None:
             raise InputError("windows are cut for networks; a pipeline takes the whole recordings.")
@@ -76,7 +76,7 @@ def _check(candidate: Candidate, recordings: Recordings, task: str) -> None:
     sizes = _sizes(recordings)
     if candidate.windows is not None:
         if kind != "signal":
-            raise InputError(f"windows are cut from signals, these recordings are {kind}s.")
+            raise InputError(f"windows are cut from signals, the recordings hold {kind}.")
         sizes["n_times"] = candidate.windows.length
     if kind != "image":
         sizes["sfreq"] = sfreq_of(recordings)
@@ -92,7 +92,7 @@ def _check_training(candidate: Candidate, task: str) -> None:
 
 
 def input_kind(recordings: Recordings) -> str:
-    """What the samples are for a model: signal, image or feature vector."""
+    """What the samples are for a model: signal, image or features."""
     if isinstance(recordings.X, dict):
         raise InputError(f"no model takes several modalities at once ({', '.join(recordings.X)}) yet.")
     if recordings.ragged:

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-import spikeneuro
 from spikeneuro.errors import InputError
 from spikeneuro.registry import ModelEntry
 
-PACKAGE = Path(spikeneuro.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 #: Code every cell runs, and what every network cell runs besides. The model's own file and what it imports inside
 #: ``models`` come on top; data and splits count through the data's fingerprint and the fold's membership.
-ALWAYS = ("evaluation", "bench/cell.py", "bench/estimators.py", "bench/measure.py", "_random.py")
+ALWAYS = (
+    "evaluation", "bench/cell.py", "bench/control.py", "bench/estimators.py", "bench/measure.py", "bench/scores.py",
+    "_random.py",
+)  # fmt: skip
 NETWORKS = ("ops", "encoders", "nn", "training", "energy")
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-import spikeneuro
 from spikeneuro import registry
+from spikeneuro._version import __version__
 from spikeneuro.bench.reading import read_yaml
 from spikeneuro.bench.suite import known_suites
 from spikeneuro.bench.variants import variant_names
@@ -81,19 +81,17 @@ def _suites() -> Table:
 
 
 def _versions() -> Iterable[tuple[str, str]]:
-    yield "spikeneuro", spikeneuro.__version__
+    yield "spikeneuro", __version__
     yield "python", platform.python_version()
     for name in _CORE:
         yield name, importlib.metadata.version(name)
 
 
 def _backends() -> Iterable[tuple[str, str]]:
-    import numba
     import torch
 
     yield "processors", f"{os.cpu_count()}"
     yield "torch threads", f"{torch.get_num_threads()}"
-    yield "numba threads", f"{numba.get_num_threads()}"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     yield "cuda", ", ".join(names) if names else f"no device (torch built for {torch.version.cuda or 'the CPU only'})"
 

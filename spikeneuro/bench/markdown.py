@@ -70,7 +70,7 @@ def _experiment(rows: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> list[
     reference = _reference(first["reference"], frame)
     if reference:
         parts += [reference, ""]
-    notes = [f"{row.candidate}: {row.note}" for row in frame.itertuples() if row.note]
+    notes = [f"{name}: {note}" for name, note in zip(frame["candidate"], frame["note"], strict=True) if note]
     if notes:
         parts += ["Remarks: " + "; ".join(notes) + ".", ""]
     failed = sorted({f"{row['candidate']}: {row['error']}" for row in rows if row["status"] == "failed"})

@@ -1,6 +1,5 @@
 """What is measured on a fitted estimator: size, operations and energy, spike rates, time, memory, a raster."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,7 +23,7 @@ COST_MODEL = "horowitz45-fp32"
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Run with `threads` threads in torch, numba and the BLAS libraries, then restore what was set.
+    """Run with `threads` threads in torch, our kernels and the BLAS libraries, then restore what was set.
 
     Rounding depends on how work is divided over threads, so the number is part of what makes runs repeat.
     """
@@ -36,10 +35,6 @@ def limited_threads(threads: int) -> Iterator[None]:
         stack.enter_context(threadpool_limits(limits=threads))
         torch.set_num_threads(threads)
         stack.callback(torch.set_num_threads, before)
-        if "numba" in sys.modules:
-            numba = sys.modules["numba"]
-            stack.callback(numba.set_num_threads, numba.get_num_threads())
-            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         yield
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import spikeneuro
 from spikeneuro._files import fingerprint
+from spikeneuro._version import __version__
 from spikeneuro.bench import estimators
 from spikeneuro.bench.control import shuffle_labels
 from spikeneuro.bench.identity import code_fingerprint, digest
@@ -173,7 +173,7 @@ def _audited(experiment: Experiment, recordings: Recordings, made: list[Fold]) -
 def _identity(experiment: Experiment, recordings: Recordings, shuffled: bool) -> dict[str, Any]:
     """What all cells of the experiment have in common that can change a result."""
     return {
-        "package": spikeneuro.__version__,
+        "package": __version__,
         "source": experiment.data.source,
         "params": experiment.data.params,
         "adapter": adapter_fingerprint(experiment.data),

@@ -160,7 +160,8 @@ class Reader:
             return
         wrong = not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "truth value")
         if wrong:
-            raise self._document.error((*self._where, *place), f"a {kind} is needed here, got {_kind(value)}.")
+            article = "an" if kind == "integer" else "a"
+            raise self._document.error((*self._where, *place), f"{article} {kind} is needed here, got {_kind(value)}.")
 
 
 def dotted(where: Path_) -> str:

@@ -114,8 +114,8 @@ def _lines(store: Store, run: Mapping[str, Any]) -> Iterable[dict[str, str]]:
             row["model"] = context["candidates"][place["candidate"]]
         units = None
         if row["status"] == "ok":
-            task, predictions = as_predictions(experiment["task"], store.predictions(row["key"]), row["seed"])
-            units = compact.encode(experiment["scorer"], task, predictions)
+            predictions = as_predictions(store.predictions(row["key"]), row["seed"])
+            units = compact.encode(experiment["scorer"], experiment["task"], predictions)
         error = (row.get("error") or "").strip().splitlines()
         values = {
             **row,
@@ -155,7 +155,7 @@ def _candidate_cells(rows: Sequence[Mapping[str, Any]], task: str) -> CandidateC
     return CandidateCells(
         rows,
         [compact.decode(row["unit_predictions"], row["seed"]) for row in rows if row["status"] == "ok"],
-        "classification" if task == "steps" else task,
+        task,
         {**counts, "planned": len(rows), "stale": 0},
     )
 

@@ -46,24 +46,18 @@ def predictions_of(
     return {**common, "y_true": y, "prediction": predicted, **columns}, values, notes
 
 
-def as_predictions(task: str, arrays: Mapping[str, NDArray[Any]], seed: int) -> tuple[str, Predictions]:
-    """Stored predictions of one cell in the form that `spikeneuro.evaluation` judges, and the task to judge them by.
-
-    Labels per step, of which only confusion counts are stored, become as many classified entries as were counted.
-    """
-    if task != "steps":
-        return task, Predictions(
-            arrays["unit"],
-            arrays["y_true"],
-            arrays["prediction"],
-            arrays.get("probability"),
-            arrays.get("decision"),
-            run=seed,
-        )
-    sample, truth, predicted = np.nonzero(arrays["confusion"])
-    times = arrays["confusion"][sample, truth, predicted]
-    units, truth, predicted = (np.repeat(values, times) for values in (arrays["unit"][sample], truth, predicted))
-    return "classification", Predictions(units, truth, predicted, run=seed)
+def as_predictions(arrays: Mapping[str, NDArray[Any]], seed: int) -> Predictions:
+    """Stored predictions of one cell in the form that `spikeneuro.evaluation` judges."""
+    if "confusion" in arrays:
+        return Predictions(arrays["unit"], run=seed, confusion=arrays["confusion"])
+    return Predictions(
+        arrays["unit"],
+        arrays["y_true"],
+        arrays["prediction"],
+        arrays.get("probability"),
+        arrays.get("decision"),
+        run=seed,
+    )
 
 
 def _columns(estimator: Any, X: Any, k: int) -> dict[str, NDArray[Any]]:

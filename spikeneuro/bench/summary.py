@@ -35,7 +35,6 @@ class CandidateCells:
     predictions : list of Predictions
         One per finished cell.
     task : str
-        What the predictions are judged as.
     counts : dict
         Cells planned, ok, failed, missing and stale.
     """
@@ -79,11 +78,10 @@ def summary(store: Store) -> pd.DataFrame:
         for candidate in [entry["name"] for entry in experiment["definition"]["candidates"]]:
             own = [row for row in rows if row["candidate"] == candidate]
             finished = [row for row in own if row["status"] == "ok"]
-            pairs = [as_predictions(task, store.predictions(row["key"]), row["seed"]) for row in finished]
             by_candidate[candidate] = CandidateCells(
                 own,
-                [predictions for _, predictions in pairs],
-                "classification" if task == "steps" else task,
+                [as_predictions(store.predictions(row["key"]), row["seed"]) for row in finished],
+                task,
                 store.counts(name, candidate),
             )
         models = {entry["name"]: entry["model"] for entry in experiment["definition"]["candidates"]}

@@ -44,10 +44,8 @@ def _merged_suite(document: Document, variant: str) -> dict[str, Any]:
     changes.value("note", "text")
     merged = dict(document.content)
     for key in ("seeds", "title", "description"):
-        if key in changes:
-            merged[key] = changes.value(key)
-    if "training" in changes:
-        merged["training"] = deep_merge(merged.get("training") or {}, changes.value("training", "mapping"))
+        merged[key] = changes.value(key, default=merged.get(key))
+    merged["training"] = deep_merge(merged.get("training") or {}, changes.value("training", "mapping", default={}))
     for key in _MERGED_BY_NAME:
         below = changes.below(key)
         if below is None:

@@ -1,0 +1,185 @@
+"""The summary against hand-made numbers, and the CSV and Markdown made from a run."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikeneuro import bench
+from spikeneuro.bench import compact
+from spikeneuro.bench.results import FIELDS, read_csv, summary_of, write_csv, write_results
+from spikeneuro.bench.store import Store
+from spikeneuro.errors import DataNotFoundError, InputError
+from spikeneuro.evaluation import Predictions, summarise
+
+
+def made_store(folder, outcomes, *, scorer="accuracy", unit="subject"):
+    """Store with predictions of two candidates: {candidate: {(fold, seed): (units, y, predicted)}}."""
+    models = {"snn": "spiking-eegnet", "ann": "cnn1d", "lda": "csp-lda", "none": "lstm"}
+    definition = {
+        "candidates": [{"name": name, "model": models[name]} for name in outcomes],
+        "split": {"method": "leave-groups-out", "params": {"by": "subject"}},
+        "within": None,
+    }
+    experiment = {"name": "e", "definition": definition, "task": "classification", "scorer": scorer, "unit": unit}
+    store = Store(folder, create=True)
+    plan = []
+    for candidate, cells in outcomes.items():
+        for (fold, seed), outcome in cells.items():
+            place = {"experiment": "e", "candidate": candidate, "fold": fold, "seed": seed}
+            key = f"{candidate}{fold}{seed}"
+            plan.append({"key": key, **place})
+            if outcome is None:
+                continue
+            units, y, predicted = (np.array(values) for values in outcome)
+            row = {**place, "key": key, "status": "ok", "model": models[candidate], "train_seconds": 1.0 + fold}
+            store.write(row, {"index": np.arange(len(y)), "unit": units, "y_true": y, "prediction": predicted})
+    store.write_plan(plan, [experiment])
+    store.start_run({"suite": "made", "title": "Made", "shuffled": 0, "suite_yaml": "", "command": "x"})
+    return store
+
+
+def test_scores_of_units_are_averaged_over_seeds_and_then_over_units(tmp_path):
+    cells = {
+        (0, 0): (["a", "a", "a", "b"], [0, 1, 1, 0], [0, 1, 0, 0]),  # a 2/3, b 1
+        (0, 1): (["a", "a", "a", "b"], [0, 1, 1, 0], [0, 0, 0, 1]),  # a 1/3, b 0
+        (1, 0): (["c", "c"], [0, 1], [0, 1]),  # c 1
+        (1, 1): (["c", "c"], [0, 1], [1, 1]),  # c 1/2
+    }
+    perfect = {place: (units, y, y) for place, (units, y, _) in cells.items()}
+    with made_store(tmp_path, {"snn": cells, "ann": perfect, "lda": cells}) as store:
+        frame = bench.summary(store).set_index("candidate")
+    # a 1/2, b 1/2, c 3/4
+    assert frame.loc["snn", "score"] == pytest.approx((0.5 + 0.5 + 0.75) / 3)
+    assert frame.loc["snn", "n_units"] == 3
+    assert frame.loc["snn", "low"] <= frame.loc["snn", "score"] <= frame.loc["snn", "high"]
+    assert list(frame["rival"]) == ["ann"] * 3
+    assert np.isnan(frame.loc["ann", "p"])
+    assert frame.loc["snn", "difference"] == pytest.approx(-5 / 12)
+    assert frame.loc["snn", "p"] == pytest.approx(2 / 8)  # all three units differ alike: 2 of 8 sign patterns
+    assert frame.loc["snn", "train_seconds"] == 1.5
+
+
+def test_an_incomplete_candidate_is_said_to_be_so_and_is_no_rival(tmp_path):
+    full = {(0, 0): (["a", "b"], [0, 1], [0, 0]), (1, 0): (["c", "d"], [0, 1], [0, 1])}
+    lucky = {(0, 0): None, (1, 0): (["c", "d"], [0, 1], [0, 1])}
+    with made_store(tmp_path, {"snn": full, "ann": lucky, "lda": full, "none": {(0, 0): None}}) as store:
+        frame = bench.summary(store).set_index("candidate")
+    assert frame.loc["ann", "score"] == 1
+    assert set(frame["rival"]) == {"lda"}
+    assert frame.loc["ann", "note"] == "incomplete: 1 of 2 cells"
+    assert frame.loc["none", "n_missing"] == 1
+    assert np.isnan(frame.loc["none", "score"])
+
+
+def test_a_metric_undefined_inside_units_is_computed_on_all_samples(tmp_path):
+    units = [f"s{i}" for i in range(8)]
+    y, predicted = [0, 0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 0, 0, 1, 1, 0]
+    cells = {(0, 0): (units, y, predicted)}
+    with made_store(tmp_path, {"snn": cells, "lda": cells}, scorer="balanced_accuracy") as store:
+        frame = bench.summary(store).set_index("candidate")
+    assert frame.loc["snn", "score"] == pytest.approx((5 / 6 + 1 / 2) / 2)
+    assert "not defined inside" in frame.loc["snn", "note"]
+
+
+@st.composite
+def predictions(draw):
+    n = draw(st.integers(4, 20))
+    k = draw(st.integers(2, 4))
+    numbers = st.lists(st.integers(0, k - 1), min_size=n, max_size=n)
+    y = np.array([*draw(numbers), *range(k)])
+    predicted = np.array([*draw(numbers), *range(k)])
+    names = draw(st.sampled_from([["a", "b,c", 'd"e', "f>g"], ["0", "1", "2", "3"]]))
+    units = np.array([names[i % 4] for i in range(len(y))])
+    if draw(st.booleans()):
+        units = np.arange(len(y)).astype(str)
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    return Predictions(units, y, predicted, rng.dirichlet(np.ones(k), size=len(y)), run=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(predictions(), st.sampled_from(["accuracy", "balanced_accuracy", "cohen_kappa", "roc_auc", "log_loss", "brier"]))
+def test_the_compact_form_keeps_every_score(case, metric):
+    text = json.dumps(compact.encode(metric, "classification", case))
+    back = compact.decode(json.loads(text), 3)
+    options = {"metric": metric, "n_resamples": 50}
+    want, got = summarise([case], **options), summarise([back], **options)
+    assert (got.n_units, got.method) == (want.n_units, want.method)
+    for name in ("value", "low", "high"):
+        assert getattr(got, name) == pytest.approx(getattr(want, name), rel=1e-7), name
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=3, max_size=12))
+def test_the_compact_form_of_regression(pairs):
+    y, predicted = map(np.array, zip(*pairs, strict=True))
+    case = Predictions(np.arange(len(y)) // 2, y, predicted)
+    back = compact.decode(compact.encode("mae", "regression", case), 0)
+    np.testing.assert_allclose(back.y_true, y, rtol=1e-8)
+    np.testing.assert_allclose(back.y_pred, predicted, rtol=1e-8)
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_ranges_of_numbers(numbers):
+    ordered = sorted(numbers)
+    assert compact._from_ranges(compact._as_ranges(ordered)).tolist() == ordered
+
+
+def test_a_csv_gives_the_summary_of_the_store_and_repeats(make_suite, tmp_path):
+    path = make_suite().read_text().replace("unit: subject", "unit: subject\n    note: a remark, with a comma")
+    reference = "    reference: {candidate: neighbour, score: 0.1, tolerance: 0.01, source: nowhere}\n"
+    suite = make_suite(path.replace("candidates:\n  - {name: log", reference + "candidates:\n  - {name: log"))
+    result = bench.run(suite, tmp_path / "out", progress=False)
+    csv = write_csv(tmp_path / "out", tmp_path / "results")
+    assert csv.name == "blobs.csv"
+    rows = read_csv(csv)
+    assert len(rows) == 12
+    columns = [c for c in result.summary if c != "peak_memory_bytes"]
+    pd.testing.assert_frame_equal(summary_of(rows)[columns], result.summary[columns])
+    first = csv.read_bytes()
+    assert write_csv(tmp_path / "out", tmp_path / "results").read_bytes() == first
+    assert csv.stat().st_size < 60_000
+
+    page = write_results(tmp_path / "results", tmp_path / "RESULTS.md")
+    text = page.read_text()
+    assert write_results(tmp_path / "results", page).read_text() == text
+    assert "## Two blobs" in text
+    assert "Note: a remark, with a comma." in text
+    assert re.search(
+        r"Check: neighbour: known figure 0\.100 \(nowhere\); here 0\.\d+, DOES NOT AGREE within 0\.01", text
+    )
+    score = result.summary.set_index("candidate").loc["logistic", "score"]
+    assert f"| logistic | classical | {score:.3f} |" in text
+
+
+def test_missing_and_failed_cells_are_in_the_csv(make_suite, tmp_path):
+    text = make_suite().read_text().replace("logistic-regression}", "pca-svm, params: {n_components: 900}}")
+    path = make_suite(text)
+    bench.run(path, tmp_path / "out", only="logistic", progress=False)
+    rows = read_csv(write_csv(tmp_path / "out", tmp_path / "results"))
+    states = [row["status"] for row in rows]
+    assert (states.count("failed"), states.count("missing")) == (6, 6)
+    page = write_results(tmp_path / "results", tmp_path / "RESULTS.md").read_text()
+    assert "incomplete: 0 of 6 cells" in page
+    assert "Failed: logistic: " in page
+
+
+def test_results_need_files_of_ours(tmp_path):
+    with pytest.raises(DataNotFoundError, match="there is no CSV file"):
+        write_results(tmp_path, tmp_path / "R.md")
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="does not have the columns"):
+        read_csv(tmp_path / "x.csv")
+    assert len(set(FIELDS)) == len(FIELDS)
+
+
+def test_the_compact_form_of_labels_per_step():
+    counts = np.random.default_rng(0).integers(0, 9, size=(6, 3, 3))
+    case = Predictions(np.array(list("aabbcc")), confusion=counts)
+    for metric in ("accuracy", "balanced_accuracy"):
+        back = compact.decode(json.loads(json.dumps(compact.encode(metric, "steps", case))), 0)
+        assert summarise([back], metric, "steps").value == pytest.approx(summarise([case], metric, "steps").value)
