@@ -1,7 +1,7 @@
 """Suites: what is compared on which data, read from YAML into frozen dataclasses."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class Candidate:
     name, model : str
         Name in the suite, and name in the registry.
     params, training : dict
-        Hyperparameters; arguments of the estimator (networks only), over the suite's own.
+        Hyperparameters; arguments of the estimator (networks only), over the experiment's, over the suite's.
     windows : Windows or None
         For recordings of different lengths.
     """
@@ -198,10 +198,10 @@ def load_suite(path: str | Path, variant: str | None = None, *, shuffle_labels: 
     for key in ("variants", "reduced"):
         top.value(key)
     defaults = top.value("training", "mapping", default={})
-    candidates = {c.name: c for c in (_candidate(reader, defaults) for reader in top.each("candidates", required=True))}
+    candidates = {c.name: c for c in map(_candidate, top.each("candidates", required=True))}
     seeds = _seeds(top, (0,))
     experiments = [
-        _experiment(reader, candidates, seeds, document) for reader in top.each("experiments", required=True)
+        _experiment(reader, candidates, seeds, defaults, document) for reader in top.each("experiments", required=True)
     ]
     _refuse_twins(top, "candidates", [reader.value("name") for reader in top.each("candidates")])
     _refuse_twins(top, "experiments", [experiment.name for experiment in experiments])
@@ -247,18 +247,17 @@ def known_suites() -> dict[str, Path]:
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
-def _candidate(reader: Reader, defaults: Mapping[str, Any]) -> Candidate:
+def _candidate(reader: Reader) -> Candidate:
     name = _file_name(reader, "name")
     model = reader.choice("model", registry.names(), default=name)
     own = reader.value("training", "mapping", default={})
-    network = registry.entry(model).kind == "network"
-    if own and not network:
+    if own and registry.entry(model).kind != "network":
         raise reader.error("training", f"{model!r} is a pipeline; only networks take training arguments.")
     candidate = Candidate(
         name=name,
         model=model,
         params=reader.value("params", "mapping", default={}),
-        training={**defaults, **own} if network else {},
+        training=own,
         windows=_windows(reader.below("windows")),
     )
     reader.finish()
@@ -283,9 +282,21 @@ def _seeds(reader: Reader, default: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+def _trained(candidate: Candidate, defaults: Mapping[str, Any]) -> Candidate:
+    """The candidate with the training arguments it has not set itself; pipelines take none."""
+    if candidate.entry.kind != "network":
+        return candidate
+    return replace(candidate, training={**defaults, **candidate.training})
+
+
 def _experiment(
-    reader: Reader, candidates: Mapping[str, Candidate], seeds: tuple[int, ...], document: Document
+    reader: Reader,
+    candidates: Mapping[str, Candidate],
+    seeds: tuple[int, ...],
+    defaults: Mapping[str, Any],
+    document: Document,
 ) -> Experiment:
+    defaults = {**defaults, **reader.value("training", "mapping", default={})}
     name = _file_name(reader, "name")
     data = reader.below("data", required=True)
     split = reader.below("split", required=True)
@@ -313,7 +324,7 @@ def _experiment(
         group_given="group" in reader,
         seeds=_seeds(reader, seeds),
         scorer=reader.value("scorer", "text", default="r2" if task == "regression" else "accuracy"),
-        candidates=tuple(candidates[candidate] for candidate in chosen),
+        candidates=tuple(_trained(candidates[candidate], defaults) for candidate in chosen),
         reference=_reference(reader.below("reference"), chosen),
         note=reader.value("note", "text"),
         allow_leak=reader.value("allow_leak", "text"),
