@@ -1,4 +1,4 @@
-"""Autism against control: resting-state fMRI series of 111 regions, 1035 people, 20 sites (ABIDE I).
+"""Autism against control: resting-state fMRI series of 111 regions, 1034 people, 20 sites (ABIDE I).
 
 Di Martino et al. (2014), Mol. Psychiatry 19:659-667, doi:10.1038/mp.2013.78; preprocessed by Craddock et al. (2013)
 with C-PAC, without band-pass and global signal regression; Harvard-Oxford atlas. 78 to 316 volumes.
@@ -14,13 +14,17 @@ from spikeneuro._validation import suggestion
 from spikeneuro.data import Recordings, data_root
 from spikeneuro.errors import InputError
 
+#: The published series of this person are bit for bit those of UM_1_0050279 (both autism): one of the two is a copy, so
+#: it is left out, as a pair on both sides of a split would leak.
+COPY = "UM_1_0050286"
+
 
 def load(
     sites: Sequence[str] | None = None, passed_quality_check: bool = False, drop_regions: Sequence[int] = ()
 ) -> Recordings:
     """Autism against control, fMRI series of different lengths (regions, volumes), repetition time in column ``tr``.
 
-    Regions without coverage are constant 0.
+    Regions without coverage are constant 0. One person whose series are a copy of another's is left out.
 
     Parameters
     ----------
@@ -33,7 +37,7 @@ def load(
     """
     arrays = read_arrays(data_root("fmri", "abide1_pcp", "abide1_cpac_nofilt_noglobal_ho111_1035.npz"))
     site = arrays["site"].astype(str)
-    chosen = np.ones(len(site), dtype=bool)
+    chosen = arrays["file_id"].astype(str) != COPY
     if sites is not None:
         for name in sites:
             if name not in site:
