@@ -13,7 +13,7 @@ from spikeneuro.evaluation import METRICS, average_units, top_label_curve, unit_
 from spikeneuro.report import plots
 from spikeneuro.report.style import to_svg
 from spikeneuro.report.tables import Row, by_candidate
-from spikeneuro.report.words import guess, plural
+from spikeneuro.report.words import guess, metric_name, plural
 
 #: Bins of the reliability curves, of equal width.
 BINS = 10
@@ -27,13 +27,13 @@ def scores(store: Store, experiment: Row, table: pd.DataFrame, done: Sequence[Ro
         return None
     figure = plots.scores(
         table,
-        experiment["scorer"],
+        metric_name(experiment["scorer"]),
         plural(experiment["unit"]),
         greater_is_better=METRICS[experiment["scorer"]].greater_is_better,
         guess=guess(experiment),
         units=_units(store, experiment, done),
     )
-    return to_svg(figure, f"{experiment['scorer']} of each candidate with 95 % intervals")
+    return to_svg(figure, f"{metric_name(experiment['scorer'])} of each candidate with 95 % intervals")
 
 
 def _units(store: Store, experiment: Row, done: Sequence[Row]) -> dict[str, list[float]] | None:
@@ -42,12 +42,8 @@ def _units(store: Store, experiment: Row, done: Sequence[Row]) -> dict[str, list
         return None
     result = {}
     for candidate, cells in by_candidate(done).items():
-        parts = []
-        for cell in cells:
-            task, predictions = as_predictions(experiment["task"], store.predictions(cell["key"]), cell["seed"])
-            parts.append(
-                unit_scores(predictions, experiment["scorer"], task if task == "regression" else "classification")
-            )
+        found = [as_predictions(store.predictions(cell["key"]), cell["seed"]) for cell in cells]
+        parts = [unit_scores(one, experiment["scorer"], experiment["task"]) for one in found]
         units = average_units(parts)
         if units.undefined or len(set(units.scores.tolist())) <= 2:
             return None
@@ -57,7 +53,9 @@ def _units(store: Store, experiment: Row, done: Sequence[Row]) -> dict[str, list
 
 def energy(experiment: Row, counted: pd.DataFrame) -> str:
     """Score against energy."""
-    return to_svg(plots.accuracy_energy(counted, experiment["scorer"]), "score against modelled energy per sample")
+    return to_svg(
+        plots.accuracy_energy(counted, metric_name(experiment["scorer"])), "score against modelled energy per sample"
+    )
 
 
 def predictions(

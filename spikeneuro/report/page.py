@@ -7,6 +7,7 @@ import pandas as pd
 
 from spikeneuro.bench.store import Store
 from spikeneuro.bench.summary import summary
+from spikeneuro.evaluation import METRICS
 from spikeneuro.report import figures, tables, words
 from spikeneuro.report.style import kind_of
 
@@ -47,7 +48,8 @@ def experiment_context(
         "steps": experiment["task"] == "steps",
         "facts": words.facts(experiment),
         "audit": words.audited(experiment),
-        "scorer": experiment["scorer"],
+        "scorer": words.metric_name(experiment["scorer"]),
+        "higher": METRICS[experiment["scorer"]].greater_is_better,
         "unit": experiment["unit"],
         "units": words.plural(experiment["unit"]),
         "fingerprint": experiment["data_fingerprint"],

@@ -54,6 +54,13 @@ def plural(unit: str) -> str:
     return unit + ("es" if unit.endswith("s") else "s")
 
 
+def metric_name(scorer: str) -> str:
+    """Name of a metric inside a sentence."""
+    title = METRICS[scorer].title
+    proper = title.split()[0] in ("AUC", "F1", "R²", "Pearson")
+    return title if proper else title[0].lower() + title[1:]
+
+
 def adjusted(p_values: pd.Series) -> pd.Series:
     """P-values of one experiment after Holm's correction for their number."""
     given = p_values.dropna()
@@ -128,8 +135,9 @@ def verdict(experiment: Mapping[str, Any], table: pd.DataFrame) -> str:
         return "There is no pair of a spiking and a non-spiking candidate with scores to compare."
     best = spiking.iloc[0]
     other = table[table["candidate"] == name].iloc[0]
+    metric = metric_name(experiment["scorer"])
     text = (
-        f"Best spiking candidate: {best['candidate']}, {experiment['scorer']} {number(best['score'], '.3f')}. "
+        f"Best spiking candidate: {best['candidate']}, {metric} {number(best['score'], '.3f')}. "
         f"Best non-spiking candidate: {name}, {number(other['score'], '.3f')}. "
     )
     if pd.isna(best["difference"]):
@@ -201,8 +209,9 @@ def energy_verdict(experiment: Mapping[str, Any], counted: pd.DataFrame) -> str:
     if spiking.empty or rest.empty:
         return ""
     best, other = ranked(experiment, spiking).iloc[0], ranked(experiment, rest).iloc[0]
+    metric = metric_name(experiment["scorer"])
     text = (
-        f"The best spiking network ({best['candidate']}, {experiment['scorer']} {number(best['score'], '.3f')}) is "
+        f"The best spiking network ({best['candidate']}, {metric} {number(best['score'], '.3f')}) is "
         f"modelled at {significant(best['energy_j'] * 1e9)} nJ a sample, the best non-spiking network "
         f"({other['candidate']}, {number(other['score'], '.3f')}) at {significant(other['energy_j'] * 1e9)} nJ: "
         f"{_ratio(best['energy_j'], other['energy_j'])} if both skip zero inputs, "

@@ -14,6 +14,8 @@ from spikeneuro.report.style import KINDS, figure_style
 
 #: Matrices of more classes carry colours only.
 _MOST_NUMBERED = 16
+#: Longer names of classes are cut.
+_LONGEST = 16
 
 
 def confusions(matrices: Mapping[str, NDArray[Any]], labels: Sequence[str], *, figure: Figure | None = None) -> Figure:
@@ -33,7 +35,8 @@ def confusions(matrices: Mapping[str, NDArray[Any]], labels: Sequence[str], *, f
     Figure
         One panel per candidate.
     """
-    size = 1.15 + max(0.34 * len(labels), 0.9)
+    labels = [label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…" for label in labels]
+    size = 0.75 + 0.06 * max(map(len, labels), default=0) + max(0.34 * len(labels), 0.9)
     with figure_style():
         figure, panels = grid_of_panels(
             figure, len(matrices), max(1, int(10.5 // (size + 0.25))), size + 0.25, size + 0.1

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spikeneuro.report.plots.drawing import canvas, grid_of_panels, title_panel
@@ -47,6 +48,7 @@ def learning_curves(
                     low, high = np.nanmin(series, axis=0), np.nanmax(series, axis=0)
                     axes.fill_between(epochs, low, high, color=color, alpha=0.12, linewidth=0)
             title_panel(axes, name)
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=(1, 2, 5, 10)))
             axes.set_xlabel("epoch")
             axes.set_ylabel("loss")
             axes.legend(fontsize=7.5)
