@@ -24,7 +24,7 @@ from spikeneuro.ops.numba_steps import (
 )
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def block_bounds(block: int, columns: int, period: int, width: int) -> tuple[int, int, int]:
     """Row of the repetition, first column and end of a block (end <= first where it is empty)."""
     per_row = (period + width - 1) // width
@@ -33,7 +33,7 @@ def block_bounds(block: int, columns: int, period: int, width: int) -> tuple[int
     return row, first, min(first + width, (row + 1) * period, columns)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, error_model="numpy", cache=True)
 def forward(
     first_block: int, last_block: int, period: int, width: int, mode: int, late: bool, has_alpha: bool,
     keep_current: bool, x: Any, numbers: Any, thc: Any, v0: Any, i0: Any, r0: Any, s: Any, u: Any, currents: Any,
@@ -69,7 +69,7 @@ def forward(
                     ct[j] = source[j]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, error_model="numpy", cache=True)
 def backward(
     first_block: int, last_block: int, period: int, width: int, mode: int, late: bool, detach: bool,
     learns: bool, code: int, p: Any, numbers: Any, thc: Any, u: Any, cur: Any, v0: Any, i0: Any,

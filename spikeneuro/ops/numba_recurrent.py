@@ -22,7 +22,7 @@ from spikeneuro.ops.numba_steps import (
 )
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def add_events(s: Any, outgoing: Any, drive: Any) -> None:
     """Add to `drive` the row of `outgoing` (neurons before, neurons after) of every neuron that fired."""
     for k in range(s.size):
@@ -32,7 +32,7 @@ def add_events(s: Any, outgoing: Any, drive: Any) -> None:
                 drive[j] += amount * weight[j]
 
 
-@numba.njit(nogil=True, fastmath={"contract"})
+@numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
 def add_product(g: Any, weight: Any, out: Any) -> None:
     """Add the vector-matrix product ``g @ weight`` to `out`, four rows at a time so that `out` is read less often."""
     n = g.size
@@ -48,7 +48,7 @@ def add_product(g: Any, weight: Any, out: Any) -> None:
             out[j] += last * w[j]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, error_model="numpy", cache=True)
 def forward(
     first: int, last: int, mode: int, late: bool, has_alpha: bool, keep_current: bool, x: Any, outgoing: Any,
     bias: Any, numbers: Any, thc: Any, v0: Any, i0: Any, r0: Any, s0: Any, s: Any, u: Any, currents: Any,
@@ -79,7 +79,7 @@ def forward(
                     ct[j] = i[j]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, error_model="numpy", cache=True)
 def backward(
     first: int, last: int, mode: int, late: bool, detach: bool, learns: bool, code: int, p: Any,
     weight: Any, numbers: Any, thc: Any, u: Any, cur: Any, v0: Any, i0: Any, r0: Any, grad_s: Any, grad_u: Any,

@@ -16,7 +16,7 @@ import numba
 from spikeneuro.ops.numba_surrogates import surrogate_gradient
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def integrate(
     mode: int, late: bool, cur: Any, v: Any, r: Any, beta: Any, gain: Any, th: Any, vr: Any, vz: Any, u: Any
 ) -> None:
@@ -32,7 +32,7 @@ def integrate(
             u[j] -= th[j] * r[j]
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def fire(u: Any, thc: Any, s: Any) -> None:
     """Write the spikes into `s`."""
     one, zero = u.dtype.type(1.0), u.dtype.type(0.0)
@@ -40,7 +40,7 @@ def fire(u: Any, thc: Any, s: Any) -> None:
         s[j] = one if u[j] > thc[j] else zero
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def reset(mode: int, late: bool, u: Any, s: Any, th: Any, vz: Any, v: Any, r: Any) -> None:
     """Write the membrane after the reset into `v`, or the spikes into `r` where the reset comes later."""
     one = u.dtype.type(1.0)
@@ -59,7 +59,7 @@ def reset(mode: int, late: bool, u: Any, s: Any, th: Any, vz: Any, v: Any, r: An
             v[j] = u[j]
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def membrane_gradient(
     mode: int, late: bool, detach: bool, code: int, p: Any, u: Any, s: Any, th: Any, vz: Any,
     gv: Any, gs: Any, gu: Any, h: Any,
@@ -89,7 +89,7 @@ def membrane_gradient(
         gu[j] += h[j] * gs[j]
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def previous_gradient(
     mode: int, late: bool, carry: bool, gu: Any, beta: Any, th: Any, vz: Any, vp: Any, rp: Any, gv: Any, gr: Any
 ) -> None:
@@ -116,7 +116,7 @@ def previous_gradient(
             gv[j] *= one - rp[j]
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def parameter_gradient(
     mode: int, late: bool, gu: Any, gv: Any, gs: Any, h: Any, s: Any, vp: Any, rp: Any, cur: Any,
     beta: Any, vr: Any, vz: Any, g: Any, work: Any,
@@ -145,7 +145,7 @@ def parameter_gradient(
     _reset_parameter_gradient(mode, late, gu, gv, s, rp, beta, g_th, g_reset)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def _reset_parameter_gradient(
     mode: int, late: bool, gu: Any, gv: Any, s: Any, rp: Any, beta: Any, g_th: Any, g_reset: Any
 ) -> None:
@@ -164,7 +164,7 @@ def _reset_parameter_gradient(
             g_reset[j] += s[j] * gv[j]
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def rewind(
     rebuild: bool, t: int, mode: int, late: bool, before: Any, v0: Any, r0: Any, thc: Any, th: Any, vz: Any,
     vp: Any, rp: Any, work: Any,
@@ -183,7 +183,7 @@ def rewind(
         reset(mode, late, before, rp, th, vz, vp, work)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def current_gradient(
     gain: Any, alpha: Any, gu: Any, git: Any, previous: Any, learns: bool, gi: Any, gx: Any, g_alpha: Any
 ) -> None:
@@ -203,7 +203,7 @@ def current_gradient(
         gi[j] *= alpha[j]
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def gather(late: bool, gst: Any, gut: Any, gr: Any, gs: Any, gu: Any) -> None:
     """Start a step's gradients from those of the outputs and, where the reset comes later, of the pending reset."""
     for j in range(gs.size):

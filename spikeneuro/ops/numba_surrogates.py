@@ -11,7 +11,7 @@ from typing import Any
 import numba
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def surrogate_gradient(code: int, p: Any, u: Any, th: Any, out: Any) -> None:
     """Write the derivative at ``u - th`` into `out`; `p` holds the parameters in the dtype of `u`.
 
@@ -45,7 +45,7 @@ def surrogate_gradient(code: int, p: Any, u: Any, th: Any, out: Any) -> None:
         _multi_gaussian(p, u, th, out)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, error_model="numpy")
 def _multi_gaussian(p: Any, u: Any, th: Any, out: Any) -> None:
     real = u.dtype.type
     gamma, h, sigma, wide = p[0], p[1], p[3], p[2] * p[3]

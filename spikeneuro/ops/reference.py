@@ -108,8 +108,9 @@ def lif_reference(
     history = [] if state.history is None else list(state.history.unbind(0))
     on = None if mask is None else mask.to(torch.bool).expand(x.shape)
     spikes, potentials, currents, adaptations = [], [], [], []
-    for t in range(x.shape[0]):
-        drive = x[t] if p.weight is None else x[t] + functional.linear(history[0], p.weight, p.bias)
+    # Unbound once: differentiating x[t] would allocate a gradient of the whole sequence at every step.
+    for t, x_t in enumerate(x.unbind(0)):
+        drive = x_t if p.weight is None else x_t + functional.linear(history[0], p.weight, p.bias)
         i = drive if p.alpha is None or i is None else p.alpha * i + drive
         if keep_current:
             currents.append(i)
