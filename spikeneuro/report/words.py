@@ -86,8 +86,8 @@ def facts(experiment: Mapping[str, Any]) -> str:
         parts.append(f"sampled at {experiment['sfreq']:g} Hz")
     if experiment["classes"]:
         counted = "time steps" if experiment["task"] == "steps" else "samples"
-        shown = ", ".join(f"{name} {count:,}" for name, count in experiment["classes"].items())
-        parts.append(f"{counted} by class: {shown}")
+        shown = ", ".join(f"{name}: {count:,}" for name, count in experiment["classes"].items())
+        parts.append(f"{counted} by class ({shown})")
     definition = experiment["definition"]
     by = definition["split"]["params"].get("by")
     by = by if by is None or isinstance(by, str) else ", ".join(by)
@@ -106,6 +106,7 @@ def _size(experiment: Mapping[str, Any]) -> str:
     sizes = ["a varying number of" if length is None else f"{length:,}" for length in shape]
     if len(names) != len(sizes):
         return TIMES.join(sizes)
+    names = tuple(name.removesuffix("s") if size == "1" else name for size, name in zip(sizes, names, strict=True))
     return TIMES.join(f"{size} {name}" for size, name in zip(sizes, names, strict=True))
 
 
@@ -213,8 +214,8 @@ def energy_verdict(experiment: Mapping[str, Any], counted: pd.DataFrame) -> str:
     text = (
         f"The best spiking network ({best['candidate']}, {metric} {number(best['score'], '.3f')}) is "
         f"modelled at {significant(best['energy_j'] * 1e9)} nJ a sample, the best non-spiking network "
-        f"({other['candidate']}, {number(other['score'], '.3f')}) at {significant(other['energy_j'] * 1e9)} nJ: "
-        f"{_ratio(best['energy_j'], other['energy_j'])} if both skip zero inputs, "
+        f"({other['candidate']}, {number(other['score'], '.3f')}) at {significant(other['energy_j'] * 1e9)} nJ. The "
+        f"spiking one needs {_ratio(best['energy_j'], other['energy_j'])} if both skip zero inputs, "
         f"{_ratio(best['dense_energy_j'], other['dense_energy_j'])} if neither does. "
     )
     sign = 1 if METRICS[experiment["scorer"]].greater_is_better else -1

@@ -62,14 +62,23 @@ def scores(
                           ha="center", fontsize=8, color="#333333")  # fmt: skip
         axes.set_yticks(range(len(table)), table["candidate"])
         axes.set_ylim(-0.6, len(table) - 0.25)
-        axes.set_xlabel(f"{metric} (mean over {unit}, 95 % interval{'; dots: single ' + unit if units else ''})")
+        label = f"{metric} (mean over {unit}, 95 % interval{'; dots: single ' + unit if units else ''})"
         if guess is not None:
-            value, name = guess
-            axes.axvline(value, color="#888888", linestyle=":", linewidth=1.3)
-            axes.annotate(name, (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), color="#666666",
-                          textcoords="offset points", fontsize=8, ha="center", va="bottom")  # fmt: skip
+            label = _mark_guess(axes, *guess, label)
+        axes.set_xlabel(label)
         legend_of_kinds(axes, kinds, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5)
     return figure
+
+
+def _mark_guess(axes: Axes, value: float, name: str, label: str) -> str:
+    """Line at the score of guessing; where that would squeeze the scores together, words in the axis label instead."""
+    low, high = axes.get_xlim()
+    if high - low < 0.25 * (max(high, value) - min(low, value)):
+        return f"{label}\n{name}: {value:.3f}, outside the axis"
+    axes.axvline(value, color="#888888", linestyle=":", linewidth=1.3)
+    axes.annotate(name, (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
+                  color="#666666", fontsize=8, ha="center", va="bottom")  # fmt: skip
+    return label
 
 
 def accuracy_energy(table: pd.DataFrame, metric: str, *, figure: Figure | None = None) -> Figure:
