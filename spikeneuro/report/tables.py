@@ -132,9 +132,9 @@ def prices() -> dict[str, str]:
 _LEDGER_COLUMNS = {
     "module": "layer", "type": "type", "output_shape": "output shape", "energy": "energy (nJ)",
     "macs": "MACs", "dense_macs": "MACs, all inputs", "acs": "ACs", "dense_acs": "ACs, all inputs",
-    "additions": "additions", "multiplications": "multiplications", "divisions": "divisions", "comparisons": "comparisons",
-    "nonlinearities": "function evaluations", "state_updates": "neuron updates", "spikes": "spikes",
-    "spike_rate": "spikes per neuron and step", "reads": "reads", "writes": "writes",
+    "additions": "additions", "multiplications": "multiplications", "divisions": "divisions",
+    "comparisons": "comparisons", "nonlinearities": "function evaluations", "state_updates": "neuron updates",
+    "spikes": "spikes", "spike_rate": "spikes per neuron and step", "reads": "reads", "writes": "writes",
 }  # fmt: skip
 _KEPT = ("module", "type", "output_shape", "macs", "acs", "energy")
 
