@@ -25,14 +25,18 @@ COST_MODEL = "horowitz45-fp32"
 def limited_threads(threads: int) -> Iterator[None]:
     """Run with `threads` threads in torch, our kernels and the BLAS libraries, then restore what was set.
 
-    Rounding depends on how work is divided over threads, so the number is part of what makes runs repeat.
+    Rounding depends on how work is divided over threads, so the number is part of what makes runs repeat. Jobs that
+    scikit-learn would start inside run one after the other: a worker that waits for more workers of its own cluster
+    would wait for ever.
     """
+    import joblib
     import torch
     from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(limits=threads))
+        stack.enter_context(joblib.parallel_config("sequential"))
         torch.set_num_threads(threads)
         stack.callback(torch.set_num_threads, before)
         yield

@@ -180,6 +180,11 @@ def load_suite(path: str | Path, variant: str | None = None, *, shuffle_labels: 
     shuffle_labels : bool, optional
         Overrides the suite's own key.
 
+    Returns
+    -------
+    Suite
+        The suite, checked.
+
     Raises
     ------
     InputError
@@ -224,6 +229,16 @@ def load_suite(path: str | Path, variant: str | None = None, *, shuffle_labels: 
 
 def find_suite(name: str | Path) -> Path:
     """Path of a suite given as a path, or by its name in ``./benchmarks/suites`` or among the built-in ones.
+
+    Parameters
+    ----------
+    name : path-like
+        A YAML file, or a name of `known_suites`.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
