@@ -374,6 +374,11 @@ def names(
         Only torch networks or only scikit-learn pipelines.
     task : {"classification", "regression", "steps"}, optional
         Only models that can be trained for it.
+
+    Returns
+    -------
+    list of str
+        Names that suites, estimators and `models.create` take.
     """
     inputs = None if modality is None else INPUTS_OF_MODALITY[check_choice(modality, INPUTS_OF_MODALITY, "modality")]
     return [

@@ -61,6 +61,7 @@ def summary(store: Store) -> pd.DataFrame:
     Parameters
     ----------
     store : Store
+        Results of a run.
 
     Returns
     -------

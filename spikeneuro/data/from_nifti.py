@@ -83,7 +83,7 @@ def from_nifti(
     detrend : bool
         Remove linear trends.
     standardize : bool or "rest"
-        z-score each feature over its run, or by mean and standard deviation of the run's `rest` volumes.
+        Z-score each feature over its run, or by mean and standard deviation of the run's `rest` volumes.
     low_pass, high_pass : float, optional
         Filter edges in hertz.
     smoothing_fwhm : float, optional

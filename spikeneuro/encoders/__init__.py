@@ -44,6 +44,11 @@ def names(images: bool | None = None) -> list[str]:
     images : bool, optional
         Only those that take images (True) or only those that do not (False).
 
+    Returns
+    -------
+    list of str
+        Names that `create` and models take.
+
     Examples
     --------
     >>> from spikeneuro import encoders

@@ -82,7 +82,7 @@ def reliability_curve(
 def expected_calibration_error(y_true: Any, proba: Any, n_bins: int = 15, strategy: str = "uniform") -> float:
     """Distance between how sure a classifier is and how often it is right.
 
-    ECE = Σ_b n_b / n · |accuracy_b - confidence_b| over bins b of the probability of the predicted class.
+    ``ECE = Σ_b n_b / n · |accuracy_b - confidence_b|`` over bins b of the probability of the predicted class.
 
     Parameters
     ----------

@@ -240,8 +240,8 @@ def compute(
     """All metrics of a task.
 
     With y and ŷ the true and predicted classes, p the probabilities, N the confusion counts (rows true):
-    accuracy = tr N / ΣN; balanced accuracy = mean over true classes of N_cc / N_c·; F1 = mean over classes of
-    2 N_cc / (N_c· + N_·c); kappa = (accuracy - e) / (1 - e), e = Σ_c N_c· N_·c / (ΣN)²; AUC = P(score of a
+    accuracy = ``tr N / ΣN``; balanced accuracy = mean over true classes of ``N_cc / N_c·``; F1 = mean over classes of
+    ``2 N_cc / (N_c· + N_·c)``; kappa = ``(accuracy - e) / (1 - e)``, ``e = Σ_c N_c· N_·c / (ΣN)²``; AUC = P(score of a
     positive > score of a negative) + ½ P(equal), for more than two classes the mean of one against the rest;
     log loss = -mean ln p_y (nats); Brier = mean Σ_c (p_c - [y = c])², halved for two classes. Steps are pooled over
     sequences, those labelled -1 left out.

@@ -44,6 +44,13 @@ def is_spiking(module: nn.Module) -> bool:
 def firing(module: nn.Module, batches: Any) -> dict[str, dict[str, float]]:
     """Firing of each spiking layer over `batches` of input.
 
+    Parameters
+    ----------
+    module : nn.Module
+        Network; run in evaluation mode and left in the mode it was in.
+    batches : iterable of Tensor
+        Input as the network takes it.
+
     Returns
     -------
     dict

@@ -52,6 +52,11 @@ def rate_penalty(spikes: Iterable[Tensor], band: tuple[float, float]) -> Tensor:
     band : (float, float)
         Lowest and highest rate in spikes per step, within [0, 1], that costs nothing.
 
+    Returns
+    -------
+    Tensor
+        A number that can be added to a loss.
+
     References
     ----------
     Bellec et al. (2018), "Long short-term memory and learning-to-learn in networks of spiking neurons", NeurIPS,
