@@ -68,6 +68,9 @@ suppress_warnings = ["config.cache"]
 html_theme = "pydata_sphinx_theme"
 html_title = "spikeneuro"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_sidebars = {"auto_tutorials/*": [], "index": []}
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,

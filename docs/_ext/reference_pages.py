@@ -51,7 +51,7 @@ def model_table() -> str:
     """Table of the registry, and pages of the classes and builders behind it."""
     from spikeneuro.registry import MODELS
 
-    rows = [".. list-table::\n   :header-rows: 1\n   :widths: 18 10 14 20 34\n",
+    rows = [".. list-table::\n   :header-rows: 1\n   :widths: 18 10 10 16 46\n",
             "   * - name\n     - kind\n     - input\n     - tasks\n     - what it is"]  # fmt: skip
     for row in MODELS:
         kind = "spiking" if row.spiking else row.kind
@@ -115,9 +115,12 @@ def write_pages(folder: Path) -> None:
 
 
 def _skip(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out fields of named tuples, whose only docstring is their position."""
+    """Leave out what other packages' classes bring along, and fields of named tuples (their docstring is a number)."""
     del app, what, name, skip, options
-    return True if type(value).__name__ == "_tuplegetter" else None
+    if type(value).__name__ == "_tuplegetter":
+        return True
+    function = value.fget if isinstance(value, property) else inspect.unwrap(getattr(value, "__func__", value))
+    return None if str(getattr(function, "__module__", "")).startswith("spikeneuro") else True
 
 
 def _escape(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:

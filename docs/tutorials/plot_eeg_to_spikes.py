@@ -38,13 +38,13 @@ recordings.metadata.head()
 
 trial = int(np.flatnonzero(recordings.y == 1)[0])
 times = np.arange(recordings.X.shape[-1]) / recordings.sfreq
-label = recordings.label_names[recordings.y[trial]].replace("_", " ")
+label = recordings.label_names[recordings.y[trial]]
 
 fig, axes = plt.subplots(2, 1, figsize=(7, 3.2), sharex=True, sharey=True, layout="constrained")
 for ax, name in zip(axes, ("C3", "C4"), strict=True):
     ax.plot(times, recordings.X[trial, recordings.names.index(name)] * 1e6, color="#0072b2", linewidth=0.9)
     ax.set_ylabel(f"{name} (µV)")
-axes[0].set_title(f"One simulated trial: imagined movement of the {label}", loc="left")
+axes[0].set_title(f"One simulated trial: imagined movement, {label}", loc="left")
 axes[1].set_xlabel("time after the cue (s)")
 plt.show()
 
@@ -60,8 +60,7 @@ fig, axes = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True, layout="constraine
 for ax, name in zip(axes, ("C3", "C4"), strict=True):
     for hand, color in enumerate(("#0072b2", "#d55e00")):
         power = spectra[recordings.y == hand, recordings.names.index(name)].mean(axis=0)
-        ax.plot(frequencies[shown], 10 * np.log10(power[shown]), color=color,
-                label=recordings.label_names[hand].replace("_", " "))  # fmt: skip
+        ax.plot(frequencies[shown], 10 * np.log10(power[shown]), color=color, label=recordings.label_names[hand])
     ax.set_title(name, loc="left")
     ax.set_xlabel("frequency (Hz)")
 axes[0].set_ylabel("power (dB, arbitrary reference)")
@@ -86,9 +85,9 @@ print(f"{float(spikes.mean()):.3f} spikes per feature and step")
 
 # %%
 
-sn.report.plots.raster(
-    {"delta code": spikes[:, 0].numpy()}, 1 / recordings.sfreq, "The same trial as spikes", figure=plt.figure()
-)
+layers = {"delta code": spikes[:, 0].numpy()}
+dt = 1 / recordings.sfreq  # seconds per step
+sn.report.plots.raster(layers, dt, "The same trial as spikes", most=64, rows="features", figure=plt.figure())
 plt.show()
 
 # %%
@@ -162,11 +161,10 @@ plt.show()
 
 ledgers = {name: sn.energy.count(model, recordings.X[:32]) for name, model in models.items()}
 for name, ledger in ledgers.items():
-    print(
-        f"{name}: {ledger.macs:,.0f} multiply-accumulates and {ledger.acs:,.0f} accumulates a trial, "
-        f"{ledger.energy('horowitz45-fp32') * 1e9:,.0f} nJ (every input counted: "
-        f"{ledger.energy_dense('horowitz45-fp32') * 1e9:,.0f} nJ)"
-    )
+    effective, dense = ledger.energy("horowitz45-fp32"), ledger.energy_dense("horowitz45-fp32")
+    print(f"{name}, per trial:")
+    print(f"  {ledger.macs:,.0f} multiply-accumulates, {ledger.acs:,.0f} accumulates")
+    print(f"  {effective * 1e9:,.0f} nJ; {dense * 1e9:,.0f} nJ if every input is counted")
 
 # %%
 # Layer by layer it becomes clear where the energy goes. The first convolutions of the spiking network work on the real
@@ -174,10 +172,9 @@ for name, ledger in ledgers.items():
 # network's: what makes this network cheap is that it is small, not that it spikes. The ledger says so; a count of its
 # spikes alone would not.
 
-table = ledgers["spiking-eegnet"].table()
-table.loc[
-    table[["macs", "acs", "additions"]].sum(axis=1) > 0, ["module", "type", "macs", "acs", "additions", "spike_rate"]
-]
+table = ledgers["spiking-eegnet"].table().set_index("module")
+table = table[["type", "macs", "acs", "additions", "spike_rate"]]
+table[table[["macs", "acs", "additions"]].sum(axis=1) > 0].round(2)
 
 # %%
 # Read such a comparison with care: it prices arithmetic only, at one technology's figures, and moving data often costs

@@ -65,7 +65,13 @@ def _by_epoch(histories: Sequence[Sequence[Mapping[str, Any]]], key: str) -> NDA
 
 
 def raster(
-    layers: Mapping[str, NDArray[Any]], dt: float, title: str, *, most: int = 60, figure: Figure | None = None
+    layers: Mapping[str, NDArray[Any]],
+    dt: float,
+    title: str,
+    *,
+    most: int = 60,
+    rows: str = "neurons",
+    figure: Figure | None = None,
 ) -> Figure:
     """Draw the spikes of each layer in one sample: time across, neurons up.
 
@@ -80,6 +86,8 @@ def raster(
         Title.
     most : int
         Most neurons drawn of a layer, taken at equal distances.
+    rows : str
+        What the rows are, for the labels.
     figure : Figure, optional
         Empty figure to draw into.
 
@@ -106,7 +114,7 @@ def raster(
             axes.set(xlim=(0, duration), ylim=(-1, len(chosen)), yticks=[])
             axes.grid(visible=False)
             drawn = "" if len(chosen) == neurons else f"\n({len(chosen)} drawn)"
-            axes.set_ylabel(f"{name}\n{neurons} neurons{drawn}", fontsize=8, rotation=0, ha="right", va="center")
+            axes.set_ylabel(f"{name}\n{neurons} {rows}{drawn}", fontsize=8, rotation=0, ha="right", va="center")
         panels[-1].set_xlabel("time (s)" if in_seconds else "step")
         panels[0].set_title(title, fontsize=9.5)
     return figure
