@@ -116,7 +116,8 @@ def _compute(cell: Cell, measured: _Measured) -> None:
         measured.notes["metrics"] = undefined
     columns["inference_seconds_per_sample"] = measure.inference_seconds(estimator, X[test])
     if cell.candidate.entry.kind == "network":
-        _measure_network(cell, estimator, X[test], recordings, measured)
+        with scoped_seed(cell.seed):  # random codes draw while they are counted
+            _measure_network(cell, estimator, X[test], recordings, measured)
     else:
         reason = "not counted: a scikit-learn pipeline has no ledger"
         measured.notes.update(dict.fromkeys(("parameters", "macs", "acs", "energy_j"), reason))

@@ -193,10 +193,11 @@ class NeuroEstimator(BaseEstimator):
                 encoder.fit(train.X)
             self.net_ = self._net(module, criterion, train, valid, torch.Generator().manual_seed(seed))
             self.net_.fit(train, None)
-        if self.net_.interrupted_:
-            raise KeyboardInterrupt
-        self.history_ = [{k: v for k, v in row.items() if k != "batches"} for row in self.net_.history]
-        self.health_ = self._health(valid or train)
+            if self.net_.interrupted_:
+                raise KeyboardInterrupt
+            self.history_ = [{k: v for k, v in row.items() if k != "batches"} for row in self.net_.history]
+            self.health_ = self._health(valid or train)
+        self.seed_ = seed
 
     def _split(self, y: NDArray[Any], groups: ArrayLike | None, seed: int, task: str) -> None:
         """Set aside the validation part: whole groups when given, else samples in proportion to their class."""
@@ -258,7 +259,8 @@ class NeuroEstimator(BaseEstimator):
     def _forward(self, X: ArrayLike) -> Tensor:
         inputs = self.network_input(X)
         module = self.net_.module_.eval()
-        with torch.no_grad():
+        # A model may draw when it predicts (rate codes); the same input then gives the same answer all the same.
+        with torch.no_grad(), scoped_seed(self.seed_):
             return torch.cat([module(batch.to(self.device)).cpu() for batch in inputs.split(self.batch_size)])
 
     def __sklearn_tags__(self) -> Any:

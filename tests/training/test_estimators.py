@@ -220,3 +220,15 @@ def test_recordings_of_different_lengths_point_to_windowed(bursts):
     ragged[:] = [np.zeros((3, 20 + i)) for i in range(40)]
     with pytest.raises(InputError, match="Windowed"):
         quick().fit(ragged, y)
+
+
+def test_random_codes_predict_the_same_twice():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 6)), np.tile([0, 1], 20)
+    clf = NeuroClassifier("spiking-mlp", max_epochs=2, random_state=0, module__encoder="rate").fit(X, y)
+    first = clf.predict_proba(X)
+    torch.rand(3)
+    np.testing.assert_array_equal(clf.predict_proba(X), first)
+    again = NeuroClassifier("spiking-mlp", max_epochs=2, random_state=0, module__encoder="rate").fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), first)
+    assert again.health_ == clf.health_
