@@ -13,7 +13,7 @@ from spikeneuro.evaluation import METRICS, average_units, top_label_curve, unit_
 from spikeneuro.report import plots
 from spikeneuro.report.style import to_svg
 from spikeneuro.report.tables import Row, by_candidate
-from spikeneuro.report.words import guess, metric_name, plural
+from spikeneuro.report.words import guess, metric_name, plural, pooled
 
 #: Bins of the reliability curves, of equal width.
 BINS = 10
@@ -31,7 +31,8 @@ def scores(store: Store, experiment: Row, table: pd.DataFrame, done: Sequence[Ro
         plural(experiment["unit"]),
         greater_is_better=METRICS[experiment["scorer"]].greater_is_better,
         guess=guess(experiment),
-        units=_units(store, experiment, done),
+        units=None if pooled(table) else _units(store, experiment, done),
+        pooled=pooled(table),
     )
     return to_svg(figure, f"{metric_name(experiment['scorer'])} of each candidate with 95 % intervals")
 

@@ -45,6 +45,7 @@ def experiment_context(
         "simulated": experiment["simulated"],
         "note": experiment["note"],
         "description": experiment["description"],
+        "pooled": words.pooled(table),
         "steps": experiment["task"] == "steps",
         "facts": words.facts(experiment),
         "audit": words.audited(experiment),

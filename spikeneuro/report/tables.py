@@ -261,9 +261,9 @@ def remarks(done: Sequence[Row], table: pd.DataFrame) -> list[str]:
         for topic, line in _flat(row["notes"] or {}):
             names, topics = found.setdefault(line, ({}, {}))
             names[row["candidate"]] = topics[topic] = None
-    noted = table[table["note"].fillna("") != ""]
+    noted = table[table["note"].fillna("") != ""].groupby("note", sort=False)["candidate"]
     return [
-        *(f"{row.candidate}: {row.note}." for row in noted.itertuples()),
+        *(f"{', '.join(names)}: {note}." for note, names in noted),
         *(f"{', '.join(names)} ({', '.join(topics)}): {line}." for line, (names, topics) in found.items()),
     ]
 

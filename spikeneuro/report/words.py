@@ -81,7 +81,8 @@ def rival(table: pd.DataFrame) -> str | None:
 
 def facts(experiment: Mapping[str, Any]) -> str:
     """What was recorded, how it was split, over what intervals are made."""
-    parts = [f"{experiment['n_samples']:,} samples of {_size(experiment)} ({experiment['modality']})"]
+    kind = "" if experiment["modality"] == "features" else f" ({experiment['modality']})"
+    parts = [f"{experiment['n_samples']:,} samples of {_size(experiment)}{kind}"]
     if experiment["sfreq"]:
         parts.append(f"sampled at {experiment['sfreq']:g} Hz")
     if experiment["classes"]:
@@ -125,6 +126,11 @@ def guess(experiment: Mapping[str, Any]) -> tuple[float, str] | None:
         "roc_auc": (0.5, "chance"),
         "cohen_kappa": (0.0, "chance"),
     }.get(scorer)
+
+
+def pooled(table: pd.DataFrame) -> bool:
+    """Whether the metric was computed on all samples together, because it is not defined inside every unit."""
+    return bool(table["note"].fillna("").str.startswith("not defined inside").any())
 
 
 def verdict(experiment: Mapping[str, Any], table: pd.DataFrame) -> str:
@@ -221,11 +227,23 @@ def energy_verdict(experiment: Mapping[str, Any], counted: pd.DataFrame) -> str:
     sign = 1 if METRICS[experiment["scorer"]].greater_is_better else -1
     better = rest[(sign * rest["score"] >= sign * best["score"]) & (rest["energy_j"] <= best["energy_j"])]
     if better.empty:
-        return text + "No non-spiking network here scores as well for as little energy."
+        return text + "No non-spiking network here scores as well for as little energy." + _close(best, rest)
     cheapest = better.sort_values("energy_j").iloc[0]
     return text + (
         f"The spiking network is not cheaper for what it achieves: {cheapest['candidate']} scores "
         f"{number(cheapest['score'], '.3f')} for {significant(cheapest['energy_j'] * 1e9)} nJ."
+    )
+
+
+def _close(best: Any, rest: pd.DataFrame) -> str:
+    """A non-spiking network that is cheaper and whose score the interval of the best spiking one does not exclude."""
+    near = rest[(rest["energy_j"] <= best["energy_j"]) & rest["score"].between(best["low"], best["high"])]
+    if near.empty:
+        return ""
+    other = near.sort_values("energy_j").iloc[0]
+    return (
+        f" But {other['candidate']} needs {significant(other['energy_j'] * 1e9)} nJ, and its score, "
+        f"{number(other['score'], '.3f')}, lies inside the interval of {best['candidate']}."
     )
 
 

@@ -62,6 +62,9 @@ def test_energy_is_never_praised_without_the_score() -> None:
     assert "accuracy 0.700) is modelled at 2.00 nJ" in text
     assert "4.0 times less energy if both skip zero inputs, as much energy if neither does" in text
     assert "No non-spiking network here scores as well for as little energy" in text
+    assert "inside the interval" not in text
+    close = words.energy_verdict(EXPERIMENT, counted.assign(energy_j=[8e-9, 2e-9], score=[0.70, 0.69]))
+    assert "But cnn needs 2.00 nJ, and its score, 0.690, lies inside the interval of snn" in close
     cheap = words.energy_verdict(EXPERIMENT, counted.assign(energy_j=[8e-9, 2e-9]))
     assert "4.0 times more energy" in cheap
     assert "The spiking network is not cheaper for what it achieves: cnn scores 0.800 for 2.00 nJ" in cheap

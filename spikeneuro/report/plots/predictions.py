@@ -94,7 +94,7 @@ def calibration(
             axes.plot(curve.confidence, curve.frequency, color=color, linewidth=1)
             share = curve.count / curve.count.sum()
             axes.scatter(curve.confidence, curve.frequency, s=6 + 110 * share, color=color, alpha=0.75, linewidths=0)
-            axes.set(xlim=(0, 1), ylim=(0, 1.03), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+            axes.set(xlim=(0, 1), ylim=(-0.03, 1.03), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
             title_panel(axes, name)
             axes.text(0.04, 0.97, f"error {curve.error:.3f}", fontsize=8, va="top")
         figure.supxlabel("mean probability of the predicted class", fontsize=9)

@@ -20,6 +20,7 @@ def scores(
     greater_is_better: bool = True,
     guess: tuple[float, str] | None = None,
     units: Mapping[str, Sequence[float]] | None = None,
+    pooled: bool = False,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw scores with their intervals, one line per candidate, best on top.
@@ -38,6 +39,8 @@ def scores(
         Score of guessing, drawn as a line, and what to call it.
     units : mapping of str to sequence of float, optional
         Scores of the single units by candidate, drawn as small dots.
+    pooled : bool
+        Whether the score is that of all samples together instead of a mean over units.
     figure : Figure, optional
         Empty figure to draw into.
 
@@ -62,7 +65,8 @@ def scores(
                           ha="center", fontsize=8, color="#333333")  # fmt: skip
         axes.set_yticks(range(len(table)), table["candidate"])
         axes.set_ylim(-0.6, len(table) - 0.25)
-        label = f"{metric} (mean over {unit}, 95 % interval{'; dots: single ' + unit if units else ''})"
+        what = f"all samples, 95 % interval over {unit}" if pooled else f"mean over {unit}, 95 % interval"
+        label = f"{metric} ({what}{'; dots: single ' + unit if units else ''})"
         if guess is not None:
             label = _mark_guess(axes, *guess, label)
         axes.set_xlabel(label)
