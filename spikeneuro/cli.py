@@ -132,7 +132,7 @@ def _run(
 ) -> int:
     """Run, say how it went, and return the exit status."""
     from spikeneuro import bench
-    from spikeneuro.bench.run import default_folder
+    from spikeneuro.bench.run import WorkerDiedError, default_folder
 
     read = bench.load_suite(bench.find_suite(suite), variant, shuffle_labels=shuffle_labels)
     folder = out or default_folder(read)
@@ -141,6 +141,9 @@ def _run(
     except KeyboardInterrupt:
         _say_interrupted(folder)
         return 130
+    except WorkerDiedError as error:
+        typer.echo(f"error: {error}", err=True)
+        return 1
     counts = result.counts
     typer.echo(f"{counts['ok']} of {counts['planned']} cells are finished; results in {folder}")
     if counts["failed"]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from spikeneuro._files import write_atomic
 from spikeneuro._validation import check_number
@@ -25,6 +26,10 @@ from spikeneuro.bench.store import FILE_NAME, Store, locked
 from spikeneuro.bench.suite import Suite, find_suite, load_suite
 from spikeneuro.bench.summary import summary
 from spikeneuro.errors import InputError
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker process ended without a result, most often because the system ran out of memory."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ def run(
     ------
     InputError
         For anything that cannot work, before the folder is touched; and if another run is writing to the folder.
+    WorkerDiedError
+        If the system killed a worker, as it does when memory runs out.
     KeyboardInterrupt
         If interrupted; finished cells are in the store, and the same call goes on from there.
 
@@ -170,6 +177,11 @@ def _outcomes(cells: list[Cell], jobs: int, threads: int, backend: str) -> Gener
         outcomes = parallel(joblib.delayed(_in_worker)(cell, threads, os.getpid()) for cell in cells)
         try:
             yield from outcomes
+        except TerminatedWorkerError as error:
+            raise WorkerDiedError(
+                "a worker process died, most likely for want of memory; finished cells are kept, so run again with "
+                f"fewer than {jobs} jobs."
+            ) from error
         except BaseException:
             _stop_workers(backend, jobs)
             raise

@@ -92,6 +92,26 @@ def test_kill_in_the_middle_then_resume(make_suite, tmp_path):
     assert table(tmp_path / "killed") == table(tmp_path / "whole")
 
 
+@pytest.mark.slow
+def test_a_worker_that_dies_is_said(make_suite, tmp_path):
+    path = make_suite(SUITE.replace("data.py:waves, params: {n_subjects: 8}", "dying.py:load"))
+    (path.parent / "dying.py").write_text(
+        "import multiprocessing, os, sys\n\n\n"
+        "def load():\n"
+        "    if multiprocessing.current_process().name != 'MainProcess':\n"
+        "        os._exit(9)\n"
+        "    sys.path.insert(0, os.path.dirname(__file__))\n"
+        "    import data\n"
+        "    return data.waves(8)\n"
+    )
+    process = start(path, tmp_path / "out", "--jobs", "2")
+    _, complained = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "error: a worker process died" in complained
+    with Store(tmp_path / "out") as store:
+        assert store.counts()["missing"] == N_CELLS
+
+
 @pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_interruption_says_how_to_go_on(make_suite, tmp_path, jobs):
     path, out = make_suite(SUITE), tmp_path / "out"
