@@ -252,8 +252,10 @@ def _ratio(first: float, second: float) -> str:
         return "no ratio"
     if first == second:
         return "as much energy"
-    more = first > second
-    return f"{significant(max(first, second) / min(first, second), 2)} times {'more' if more else 'less'} energy"
+    more, ratio = first > second, max(first, second) / min(first, second)
+    if ratio < 1.05:
+        return "about as much energy"
+    return f"{significant(ratio, 2)} times {'more' if more else 'less'} energy"
 
 
 def audited(experiment: Mapping[str, Any]) -> list[str]:
