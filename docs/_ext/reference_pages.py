@@ -108,6 +108,7 @@ def write_pages(folder: Path) -> None:
         + " in volts, spikes ``(time, batch, features)``, times in seconds.\n\n"
         + f".. toctree::\n   :maxdepth: 1\n\n{listed}\n"
     )
+    folder.mkdir(exist_ok=True)
     for name, text in pages.items():
         path = folder / f"{name}.rst"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
