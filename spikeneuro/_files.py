@@ -23,6 +23,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
+            # A temporary file is for its owner alone; the result gets the permissions of any new file.
+            Path(temporary).chmod(0o666 & ~_umask())
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
@@ -30,6 +32,13 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    """Permissions that this process withholds; the system tells them only in exchange for new ones."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def read_arrays(path: Path) -> dict[str, Any]:

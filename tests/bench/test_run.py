@@ -50,6 +50,7 @@ def test_a_run_fills_the_folder_and_a_second_one_computes_nothing(make_suite, tm
     assert result.counts == {"planned": 12, "ok": 12, "failed": 0, "missing": 0, "stale": 0}
     assert (result.computed, result.kept, len(listener.rows)) == (12, 0, 12)
     assert (out / "suite.yaml").read_text() == path.read_text()
+    assert (out / "suite.yaml").stat().st_mode == path.stat().st_mode  # readable by whom any new file is
     before = contents(out)
     again, listener = run(path, out)
     assert (again.computed, again.kept, listener.rows) == (0, 12, [])

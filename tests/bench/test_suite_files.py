@@ -45,6 +45,12 @@ def test_defaults_and_merging_of_training_arguments(make_suite):
     assert experiment.candidates[1].training == {"max_epochs": 3, "lr": 0.1}
 
 
+def test_training_of_an_experiment_lies_between_the_candidates_and_the_suites(make_suite):
+    text = BASE.replace("unit: subject", "unit: subject\n    training: {max_epochs: 9, lr: 0.9, batch_size: 7}")
+    _, net = load_suite(make_suite(text)).experiments[0].candidates
+    assert net.training == {"max_epochs": 9, "lr": 0.1, "batch_size": 7}
+
+
 def test_variant_is_merged_deeply(make_suite):
     suite = load_suite(make_suite(BASE), "full")
     experiment = suite.experiments[0]
