@@ -7,12 +7,12 @@ run with failed cells ends with 1. Everything heavy is imported inside the comma
 import os
 import shlex
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from spikeneuro._validation import check_choice, suggestion
 from spikeneuro._version import __version__
 from spikeneuro.errors import InputError
 
@@ -27,14 +27,10 @@ app = typer.Typer(
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the results; runs/SUITE by default.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells computed at the same time.")]
 
+#: Base of the mistakes in arguments; the parser's module is private, and another one in other versions.
+_UsageError: Any = typer.BadParameter.__base__
 
-class Listing(StrEnum):
-    """What `list` can show."""
-
-    models = "models"
-    encoders = "encoders"
-    datasets = "datasets"
-    suites = "suites"
+Listed = ("models", "encoders", "datasets", "suites")
 
 
 def _version(wanted: bool) -> None:
@@ -95,11 +91,12 @@ def results(
 
 
 @app.command("list")
-def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
+def list_(what: Annotated[str, typer.Argument(help=f"What to list: {', '.join(Listed)}.")]) -> None:
     """List models, encoders, data sets or suites."""
+    check_choice(what, Listed, "list")
     from spikeneuro.bench import listing
 
-    listing.show(what.value)
+    listing.show(what)
 
 
 @app.command()
@@ -171,14 +168,47 @@ def _say_interrupted(folder: Path) -> None:
 
 def main() -> None:
     """Entry point."""
+    sys.exit(_exit_status(sys.argv[1:]))
+
+
+def _exit_status(arguments: list[str]) -> int:
+    """Run one command.
+
+    The parser's own runner is passed by: it turns every EOFError, such as that of a truncated file, into "Aborted.".
+    """
+    command = typer.main.get_command(app)
     try:
-        app()
+        with command.make_context("spikeneuro", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.Abort:
+        return _failed("aborted", 1)
+    except _UsageError as error:
+        message = _usage_message(error)
+        # Without arguments the help is shown, and the error has no message.
+        return _failed(f"error: {message}", 2) if message else 2
     except InputError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        sys.exit(2)
+        return _failed(f"error: {' '.join(str(error).split())}", 2)
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+        return _failed("interrupted", 130)
+    except BrokenPipeError:
+        # Who read the output has gone; the interpreter must not fail again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _usage_message(error: Any) -> str:
+    """What is wrong with the arguments, in a line, with the nearest name there is."""
+    possible = getattr(error, "possibilities", None)
+    text = f"{error.message}; {suggestion(error.option_name, possible)}" if possible else error.format_message()
+    return " ".join(str(text).split())
+
+
+def _failed(message: str, status: int) -> int:
+    typer.echo(message, err=True)
+    return status
 
 
 if __name__ == "__main__":

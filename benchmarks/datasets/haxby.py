@@ -6,10 +6,11 @@ resolution (530 voxels), repetition time 2.5 s; one block of 22.5 s for each kin
 
 from collections.abc import Sequence
 
-import nibabel as nib
+import numpy as np
 
 from spikeneuro._validation import check_choice
 from spikeneuro.data import Recordings, data_root
+from spikeneuro.data._nifti import load_image, select_volumes
 from spikeneuro.data.from_nifti import from_nifti
 from spikeneuro.errors import InputError
 
@@ -45,13 +46,14 @@ def load(
     for run in chosen:
         if run not in range(1, N_RUNS + 1):
             raise InputError(f"runs: there is no run {run!r}; choose from 1 to {N_RUNS}.")
-    path = data_root(*FOLDER, "bold.nii.gz")
-    whole = nib.load(path)
+    whole, name = load_image(data_root(*FOLDER, "bold.nii.gz"), 4)
+    if whole.shape[3] != N_RUNS * VOLUMES:
+        raise InputError(f"{name}: {whole.shape[3]} volumes where {N_RUNS} runs of {VOLUMES} are expected.")
     events = [
         data_root(*FOLDER, "haxby2001", "sub001", "BOLD", f"task001_run{run:03d}", "bold_events.tsv") for run in chosen
     ]
     return from_nifti(
-        [whole.slicer[..., (run - 1) * VOLUMES : run * VOLUMES] for run in chosen],
+        [select_volumes(whole, np.arange((run - 1) * VOLUMES, run * VOLUMES)) for run in chosen],
         events=events,
         samples=samples,
         mask=data_root(*FOLDER, "mask.nii.gz"),

@@ -131,9 +131,47 @@ def test_mistakes_in_arguments(here, monkeypatch, capsys, arguments, message):
     assert sorted(path.name for path in here.iterdir()) == before
 
 
-@pytest.mark.parametrize("arguments", [("run",), ("run", "x", "--jobs", "0"), ("list", "nothing"), ("walk",)])
-def test_usage_mistakes_end_with_2(monkeypatch, capsys, arguments):
-    assert call(monkeypatch, capsys, *arguments)[0] == 2
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run",), "Missing argument 'suite'"),
+        (("run", "x", "--jobs", "0"), "greater than or equal to 1"),
+        (("run", "x", "--thread", "2"), "No such option: --thread; did you mean '--threads'?"),
+        (("run", "x", "y"), "unexpected extra argument"),
+        (("list", "model"), "list='model' is unknown; did you mean 'models'?"),
+        (("rn",), "No such command 'rn'. Did you mean 'run'?"),
+    ],
+)
+def test_usage_mistakes_are_one_line_with_the_nearest_name(monkeypatch, capsys, arguments, message):
+    code, out, err = call(monkeypatch, capsys, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: ")
+    assert message in err
+
+
+def test_without_arguments_the_help_is_shown(monkeypatch, capsys):
+    code, out, err = call(monkeypatch, capsys)
+    assert (code, err) == (2, "")
+    assert "Usage: spikeneuro" in out
+    assert call(monkeypatch, capsys, "--version")[0] == 0
+
+
+def test_the_end_of_a_file_is_no_abortion(here, monkeypatch, capsys):
+    """A reader's EOFError is a defect like any other: its traceback is shown, and nothing says "Aborted"."""
+    (here / "data.py").write_text(ADAPTER + "\n\ndef cut():\n    raise EOFError('ended early')\n")
+    (here / "suite.yaml").write_text(SUITE.replace("data.py:blobs", "data.py:cut"))
+    monkeypatch.setattr(sys, "argv", ["spikeneuro", "run", "suite.yaml"])
+    with pytest.raises(EOFError, match="ended early"):
+        cli.main()
+    assert "Abort" not in capsys.readouterr().err
+
+
+def test_interruption_while_planning(here, monkeypatch, capsys):
+    (here / "data.py").write_text(ADAPTER + "\n\ndef stopped():\n    raise KeyboardInterrupt\n")
+    (here / "suite.yaml").write_text(SUITE.replace("data.py:blobs", "data.py:stopped"))
+    code, _, err = call(monkeypatch, capsys, "run", "suite.yaml")
+    assert code == 130
+    assert err.startswith("interrupted before the first cell")
 
 
 def test_failed_cells_end_with_1_and_the_others_are_there(here, monkeypatch, capsys):

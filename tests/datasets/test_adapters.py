@@ -4,6 +4,7 @@ import importlib.util
 import lzma
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -54,6 +55,18 @@ def test_damaged_files_are_named(monkeypatch, tmp_path):
     for name in ("bonn", "qtdb"):
         with pytest.raises(InputError, match="truncated or damaged"):
             adapter(name).load()
+
+
+def test_a_truncated_image_of_all_runs_is_named(monkeypatch, tmp_path):
+    folder = tmp_path / "fmri" / "haxby2001_sub1_slice"
+    folder.mkdir(parents=True)
+    image = nibabel.Nifti1Image(np.random.default_rng(0).normal(size=(4, 4, 1, 1452)).astype(np.float32), np.eye(4))
+    nibabel.save(image, folder / "bold.nii.gz")
+    content = (folder / "bold.nii.gz").read_bytes()
+    (folder / "bold.nii.gz").write_bytes(content[: len(content) // 2])
+    monkeypatch.setenv("SPIKENEURO_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"bold\.nii\.gz: truncated, damaged or not an image"):
+        adapter("haxby").load()
 
 
 def test_a_truncated_file_is_named(data_root, monkeypatch, tmp_path):
