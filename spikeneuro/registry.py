@@ -5,6 +5,7 @@ A row is all it takes to add a model; nothing is registered by import side effec
 """
 
 import importlib
+import inspect
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,6 +65,29 @@ class ModelEntry:
         """Import and return the class or builder."""
         module, _, attribute = self.target.partition(":")
         return getattr(importlib.import_module(module), attribute)
+
+    def build(self, **parameters: Any) -> Any:
+        """Build the model: a torch module, or an unfitted scikit-learn estimator.
+
+        Raises
+        ------
+        InputError
+            If a parameter is missing, or unknown: then the message offers the nearest one.
+        """
+        target = self.load()
+        known = inspect.signature(target).parameters
+        open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+        for given in parameters:
+            if given not in known and not open_ended:
+                raise InputError(f"model {self.name!r} has no parameter {given!r}; {suggestion(given, known)}")
+        missing = [
+            key
+            for key, p in known.items()
+            if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and key not in parameters
+        ]
+        if missing:
+            raise InputError(f"model {self.name!r} needs {', '.join(missing)}.")
+        return target(**parameters)
 
 
 MODELS: tuple[ModelEntry, ...] = (

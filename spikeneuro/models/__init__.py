@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from spikeneuro.errors import InputError
 from spikeneuro.registry import entry, names
 
 __all__ = ["create", "entry", "names"]
@@ -36,27 +35,4 @@ def create(name: str, **parameters: Any) -> Any:
     >>> model(torch.zeros(3, 4, 100)).shape
     torch.Size([3, 2])
     """
-    row = entry(name)
-    target = row.load()
-    _check_arguments(name, target, parameters)
-    return target(**parameters)
-
-
-def _check_arguments(name: str, target: Any, parameters: dict[str, Any]) -> None:
-    """Refuse missing and unknown parameters by name, with the nearest known one."""
-    import inspect
-
-    from spikeneuro._validation import suggestion
-
-    known = inspect.signature(target).parameters
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-    for given in parameters:
-        if given not in known and not open_ended:
-            raise InputError(f"model {name!r} has no parameter {given!r}; {suggestion(given, known)}")
-    missing = [
-        key
-        for key, p in known.items()
-        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and key not in parameters
-    ]
-    if missing:
-        raise InputError(f"model {name!r} needs {', '.join(missing)}.")
+    return entry(name).build(**parameters)

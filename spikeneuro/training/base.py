@@ -1,7 +1,8 @@
 """What classifier and regressor share: input checks, the inner split, the scaler, and one skorch net."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,21 +15,26 @@ from torch import Tensor, nn
 
 from spikeneuro import registry
 from spikeneuro._random import scoped_seed
-from spikeneuro._validation import check_choice, check_finite, check_number, suggestion
+from spikeneuro._validation import check_finite, suggestion
 from spikeneuro.data.splits import inner_split
 from spikeneuro.errors import InputError
 from spikeneuro.training.health import firing, is_spiking
 from spikeneuro.training.losses import MaskedCrossEntropy
 from spikeneuro.training.net import Batches, Samples, SpikingNet, TrainingRecord
-from spikeneuro.training.scaling import SCALES, ChannelScaler
-from spikeneuro.training.schedules import SCHEDULES, make_schedule
+from spikeneuro.training.parameters import OPTIMIZERS, check_parameters, check_passed_on, split_decay
+from spikeneuro.training.scaling import ChannelScaler
+from spikeneuro.training.schedules import make_schedule
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 _PASSED_ON = ("module__", "optimizer__", "net__")
+#: Sampling rates in hertz from which a signal is judged as EEG would be, and the shortest sample in seconds it has.
+_EEG_LIKE, _SHORTEST = 50.0, 0.25
 
 
 class NeuroEstimator(BaseEstimator):
     """Base of `NeuroClassifier` and `NeuroRegressor`; not for use by itself."""
+
+    #: What the best epoch can be chosen by.
+    _MONITORS: ClassVar[tuple[str, ...]] = ("valid_loss",)
 
     def __init__(
         self,
@@ -113,24 +119,22 @@ class NeuroEstimator(BaseEstimator):
                     f"unknown parameter {name!r}; {suggestion(name, self._get_param_names())} "
                     f"Names that begin with {', '.join(_PASSED_ON)} are passed on."
                 )
-        check_choice(self.scale, SCALES, "scale")
-        check_choice(self.optimizer, OPTIMIZERS, "optimizer")
-        check_choice(self.schedule, SCHEDULES, "schedule")
-        check_number(self.max_epochs, "max_epochs", low=1, integer=True)
-        check_number(self.batch_size, "batch_size", low=1, integer=True)
-        check_number(self.lr, "lr", low=0, closed="right")
-        check_number(self.weight_decay, "weight_decay", low=0)
-        check_number(self.rate_penalty, "rate_penalty", low=0)
-        if self.validation_fraction is not None:
-            check_number(self.validation_fraction, "validation_fraction", low=0, high=1, closed="neither")
-        if self.patience is not None:
-            check_number(self.patience, "patience", low=1, integer=True)
+        own = {name: getattr(self, name) for name in self._get_param_names()}
+        check_parameters(own, self._MONITORS)
+        check_passed_on(self.optimizer, self._options("optimizer__"))
 
     def _check_input(self, X: ArrayLike, reset: bool) -> NDArray[np.float32]:
         if isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 1 and len(X) and np.ndim(X[0]) == 2:
             raise InputError("X holds recordings of different lengths; wrap the estimator in training.Windowed.")
+        self._check_axes(getattr(X, "shape", ()), reset)
         checked: NDArray[Any] = validate_data(
-            self, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False, ensure_min_samples=1
+            self,
+            X,
+            reset=reset,
+            dtype="numeric",
+            allow_nd=True,
+            ensure_all_finite=False,
+            ensure_min_samples=2 if reset else 1,
         )
         if checked.ndim > 4:
             raise InputError(
@@ -146,6 +150,23 @@ class NeuroEstimator(BaseEstimator):
                 f"{self.input_shape_}."
             )
         return checked
+
+    def _check_axes(self, shape: tuple[int, ...], reset: bool) -> None:
+        """Refuse signals whose channels and times are in each other's place, as far as that can be told."""
+        if len(shape) != 3:
+            return
+        _, chans, times = shape
+        if not reset and (times, chans) == self.input_shape_ and times != chans:
+            raise InputError(
+                f"X has samples of shape {shape[1:]}, but {type(self).__name__} was fitted on {self.input_shape_}: "
+                "channels and times look swapped; use X.transpose(0, 2, 1)."
+            )
+        # More channels than samples, which span less than a quarter of a second: no such EEG is ever cut.
+        if reset and self.sfreq and self.sfreq >= _EEG_LIKE and times < chans and times / self.sfreq < _SHORTEST:
+            raise InputError(
+                f"X has {chans} channels of {times} times ({times / self.sfreq:.3f} s at {self.sfreq:g} Hz): "
+                "channels and times look swapped; expected (samples, channels, times)."
+            )
 
     def _takes(self, ndim: int) -> tuple[dict[str, Any], bool]:
         """Sizes to build the model with for data of this many dimensions, and whether to add a channel axis."""
@@ -178,16 +199,23 @@ class NeuroEstimator(BaseEstimator):
 
     # Training
 
-    def _train(self, X: NDArray[Any], y: NDArray[Any], n_outputs: int, criterion: nn.Module, seed: int) -> None:
+    def _train(
+        self, X: NDArray[Any], y: NDArray[Any], n_outputs: int, criterion: nn.Module, seed: int, task: str
+    ) -> None:
         sizes, self.adds_channel_ = self._takes(X.ndim)
+        options = {**self._task_option(task), **self._options("module__")}
         self.scaler_ = ChannelScaler(self.scale).fit(X[self.train_index_])
         train = Samples(self._to_tensor(X[self.train_index_]), torch.from_numpy(y[self.train_index_]))
         valid = None
         if len(self.validation_index_):
             valid = Samples(self._to_tensor(X[self.validation_index_]), torch.from_numpy(y[self.validation_index_]))
         with scoped_seed(seed):
-            build = registry.entry(self.model).load() if isinstance(self.model, str) else self.model
-            module = build(n_outputs=n_outputs, **sizes, **self._options("module__"))
+            build = registry.entry(self.model).build if isinstance(self.model, str) else self.model
+            module = build(n_outputs=n_outputs, **sizes, **options)
+            if self.rate_penalty and not is_spiking(module):
+                raise InputError(
+                    f"rate_penalty={self.rate_penalty:g} needs a spiking model; {self.model!r} has no spikes."
+                )
             encoder = getattr(module, "encoder", None)
             if encoder is not None:
                 encoder.fit(train.X)
@@ -198,6 +226,20 @@ class NeuroEstimator(BaseEstimator):
             self.history_ = [{k: v for k, v in row.items() if k != "batches"} for row in self.net_.history]
             self.health_ = self._health(valid or train)
         self.seed_ = seed
+
+    def _task_option(self, task: str) -> dict[str, str]:
+        """The model's `task`, where its labels decide it: one label per step, or not."""
+        if not isinstance(self.model, str):
+            return {}
+        row = registry.entry(self.model)
+        if task == "steps" and "steps" not in row.tasks:
+            able = ", ".join(registry.names(task="steps", kind="network"))
+            raise InputError(f"y has a label per time step, which {row.name!r} cannot predict; use one of: {able}.")
+        asked = self._options("module__").get("task")
+        if asked is not None and (asked == "steps") != (task == "steps"):
+            raise InputError(f"module__task={asked!r} does not fit y, which holds one label per "
+                             f"{'step' if task == 'steps' else 'sample'}.")  # fmt: skip
+        return {"task": task} if "steps" in row.tasks else {}
 
     def _split(self, y: NDArray[Any], groups: ArrayLike | None, seed: int, task: str) -> None:
         """Set aside the validation part: whole groups when given, else samples in proportion to their class."""
@@ -227,7 +269,7 @@ class NeuroEstimator(BaseEstimator):
         return SpikingNet(
             module,
             criterion=criterion,
-            optimizer=OPTIMIZERS[self.optimizer],
+            optimizer=partial(split_decay, OPTIMIZERS[self.optimizer]),
             lr=self.lr,
             optimizer__weight_decay=self.weight_decay,
             **{f"optimizer__{name}": value for name, value in self._options("optimizer__").items()},

@@ -101,6 +101,8 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
     (40, 2)
     """
 
+    _MONITORS = ("valid_loss", "valid_accuracy")
+
     def __init__(
         self,
         model: str | Callable[..., nn.Module] = "spiking-eegnet",
@@ -162,9 +164,10 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
             codes = np.where(labels == IGNORED, IGNORED, codes)
         codes = codes.astype(np.int64)
         seed = derive_seed(self.random_state)
-        self._split(codes, groups, seed, "steps" if self.steps_ else "classification")
+        task = "steps" if self.steps_ else "classification"
+        self._split(codes, groups, seed, task)
         criterion = MaskedCrossEntropy(self._class_weights(codes[self.train_index_]), self.label_smoothing)
-        self._train(checked, codes, len(self.classes_), criterion, seed)
+        self._train(checked, codes, len(self.classes_), criterion, seed, task)
         return self
 
     def _check_labels(self, y: ArrayLike, X: NDArray[Any]) -> NDArray[Any]:
@@ -185,7 +188,9 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
         if self.steps_:
             self.classes_ = self.classes_[self.classes_ != IGNORED]
         if len(self.classes_) < 2:
-            raise InputError(f"y holds one class only ({self.classes_[0]!r}); a classifier needs at least two.")
+            raise InputError(
+                f"y holds one class only ({self.classes_.tolist()[0]!r}); a classifier needs at least two."
+            )
         return labels
 
     def _class_weights(self, codes: NDArray[np.int64]) -> Tensor | None:
@@ -199,6 +204,9 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
         unknown = set(self.class_weight) - set(self.classes_.tolist())
         if unknown:
             raise InputError(f"class_weight names {sorted(unknown)}, but the classes are {self.classes_.tolist()}.")
+        negative = {label: weight for label, weight in self.class_weight.items() if not weight >= 0}
+        if negative:
+            raise InputError(f"class_weight must not be negative, got {negative}.")
         return torch.tensor([float(self.class_weight.get(label, 1.0)) for label in self.classes_.tolist()])
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -262,7 +270,7 @@ class NeuroRegressor(RegressorMixin, NeuroEstimator):
         self.target_mean_ = float(target[self.train_index_].mean())
         self.target_scale_ = float(target[self.train_index_].std()) or 1.0
         scaled = ((target - self.target_mean_) / self.target_scale_).astype(np.float32)[:, None]
-        self._train(checked, scaled, 1, nn.MSELoss(), seed)
+        self._train(checked, scaled, 1, nn.MSELoss(), seed, "regression")
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:

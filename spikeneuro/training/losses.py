@@ -16,7 +16,7 @@ class MaskedCrossEntropy(nn.Module):
     Logits are ``(batch, classes)`` with targets ``(batch,)``, or ``(batch, classes, times)`` with targets
     ``(batch, times)`` in which -1 marks steps without a label. With class weights :math:`w` and smoothing
     :math:`\epsilon` the loss is PyTorch's: each element's term is weighted by the weight of its class and the sum is
-    divided by the sum of weights.
+    divided by the sum of weights. Without any labelled step the loss is 0.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class MaskedCrossEntropy(nn.Module):
         self.weight: Tensor | None
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if not bool((target != IGNORED).any()):
+            return logits.sum() * 0.0
         return functional.cross_entropy(
             logits, target, weight=self.weight, ignore_index=IGNORED, label_smoothing=self.label_smoothing
         )

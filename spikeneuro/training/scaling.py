@@ -45,23 +45,24 @@ class ChannelScaler(TransformerMixin, BaseEstimator):
         """Learn centre and scale from ``X`` of shape ``(samples, channels, ...)``."""
         check_choice(self.method, SCALES, "scale")
         self.fitted_ = True
+        axes = (0, *range(2, X.ndim))
+        flat = np.ptp(X, axis=axes) == 0
+        if X.ndim > 2 and flat.any():
+            raise InputError(
+                f"channel(s) {np.flatnonzero(flat).tolist()} of X are constant over the training samples; "
+                "drop or interpolate them first."
+            )
         if self.method in ("sample", "none"):
             return self
-        axes = (0, *range(2, X.ndim))
         if self.method == "standard":
             center, scale = X.mean(axis=axes, dtype=np.float64), X.std(axis=axes, dtype=np.float64)
         else:
             center = np.median(X, axis=axes)
             deviation = np.abs(X - center.reshape(-1, *[1] * (X.ndim - 2)))
             scale = np.median(deviation, axis=axes) / _MAD_OF_NORMAL
-        flat = scale <= 1e-12 * (np.abs(center) + np.finfo(np.float64).tiny)
-        if X.ndim > 2 and flat.any():
-            raise InputError(
-                f"channel(s) {np.flatnonzero(flat).tolist()} of X are constant over the training samples; "
-                "drop or interpolate them first."
-            )
         self.center_ = center
-        self.scale_ = np.where(flat, 1.0, scale)
+        # A constant feature may keep a rounding error for its deviation.
+        self.scale_ = np.where(scale > 1e-12 * np.abs(center), scale, 1.0)
         return self
 
     def transform(self, X: NDArray[Any]) -> NDArray[np.float32]:

@@ -103,7 +103,7 @@ def test_labels_per_step():
     X = (rng.random((24, 2, 50)) < 0.3).astype(float)
     y = (X[:, 0] > 0).astype(int)
     y[:, :5] = -1
-    clf = NeuroClassifier("lstm", scale="none", max_epochs=30, lr=0.02, random_state=0, module__task="steps")
+    clf = NeuroClassifier("lstm", scale="none", max_epochs=30, lr=0.02, random_state=0)
     clf.fit(X, y)
     assert clf.predict(X).shape == (24, 50)
     assert clf.predict_proba(X).shape == (24, 2, 50)
@@ -135,8 +135,8 @@ def test_early_stopping_restores_the_best_epoch(bursts):
     X, y, _ = bursts
     clf = quick(max_epochs=40, lr=0.05, patience=3).fit(X, y)
     losses = [epoch["valid_loss"] for epoch in clf.history_]
-    if len(losses) < 40:
-        assert len(losses) - 1 - int(np.argmin(losses)) == 3
+    assert len(losses) < 40
+    assert len(losses) - 1 - int(np.argmin(losses)) == 3
     inputs, target = (
         clf.network_input(X[clf.validation_index_]),
         torch.from_numpy(np.searchsorted(clf.classes_, y[clf.validation_index_])),
@@ -176,6 +176,8 @@ def test_class_weights_follow_scikit_learn(bursts):
         (lambda X, y: (np.where(np.arange(3)[:, None] == 1, 4.0, X), y), r"channel\(s\) \[1\] of X are constant"),
         (lambda X, y: (X, y[:-1]), "40 samples, but y has 39"),
         (lambda X, y: (X[..., None, None], y), "expected \\(samples, features\\)"),
+        (lambda X, y: (np.tile(X, (1, 40, 1))[..., :10], y), "120 channels of 10 times .* look swapped"),
+        (lambda X, y: (X, np.tile([0, 1], (40, 32))), "label per time step, which 'cnn1d' cannot predict; use one of"),
     ],
 )
 def test_bad_data_is_refused_with_its_place(bursts, change, message):
@@ -196,6 +198,17 @@ def test_bad_data_is_refused_with_its_place(bursts, change, message):
         ({"lr": -1}, "lr must lie in"),
         ({"moodule__filters": 3}, "unknown parameter"),
         ({"class_weight": {"wake": 2.0}}, "class_weight names"),
+        ({"class_weight": {"rest": -2.0}}, "must not be negative"),
+        ({"monitor": "valid_acuracy"}, "did you mean 'valid_accuracy'"),
+        ({"module__filter": (3,)}, "did you mean 'filters'"),
+        ({"optimizer__beta": 1}, "did you mean 'betas'"),
+        ({"device": "cuda:93"}, "CUDA device"),
+        ({"device": "gpuu"}, "not a torch device"),
+        ({"rate_band": (0.5, 0.1)}, "rate_band"),
+        ({"rate_penalty": 1.0}, "needs a spiking model"),
+        ({"gradient_clip": -1}, "gradient_clip must lie"),
+        ({"label_smoothing": 3}, "label_smoothing must lie"),
+        ({"model": "recurrent-snn", "module__task": "steps"}, "does not fit y"),
         ({"lr": 1e12, "optimizer": "sgd", "gradient_clip": None, "schedule": "constant"}, "diverged"),
     ],
 )
@@ -208,10 +221,18 @@ def test_bad_parameters_are_refused(bursts, options, message):
 def test_wrong_axes_at_prediction(bursts):
     X, y, _ = bursts
     clf = quick().fit(X, y)
-    with pytest.raises(ValueError, match="64 features|shape"):
+    with pytest.raises(InputError, match="channels and times look swapped; use X.transpose"):
         clf.predict(X.transpose(0, 2, 1))
     with pytest.raises(InputError, match="was fitted on"):
         clf.predict(X[..., :32])
+
+
+@pytest.mark.parametrize("scale", ["standard", "robust", "sample", "none"])
+def test_constant_channels_are_refused_whatever_the_scaling(bursts, scale):
+    X, y, _ = bursts
+    X[:, 2] = 0.1
+    with pytest.raises(InputError, match=r"channel\(s\) \[2\] of X are constant"):
+        quick(scale=scale).fit(X, y)
 
 
 def test_recordings_of_different_lengths_point_to_windowed(bursts):

@@ -63,6 +63,31 @@ def test_batches_cover_everything_once_and_are_even(count, size):
     assert max(lengths) - min(lengths) <= 1
 
 
+def test_a_batch_without_a_labelled_step_costs_nothing():
+    logits = torch.zeros(2, 3, 4, requires_grad=True)
+    loss = MaskedCrossEntropy()(logits, torch.full((2, 4), -1))
+    loss.backward()
+    assert float(loss) == 0
+    assert not logits.grad.any()
+
+
+def test_weight_decay_spares_time_constants():
+    """A thousand steps without gradient shrink the weights by (1 - lr wd)^1000 and leave log tau and biases alone."""
+    from spikeneuro.nn import LIF
+    from spikeneuro.training.parameters import split_decay
+
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), LIF(4, tau_mem=0.02, dt=0.004, learn="tau_mem"))
+    before = {name: value.clone() for name, value in net.named_parameters()}
+    optimizer = split_decay(torch.optim.AdamW, [{"params": list(net.parameters())}], lr=0.01, weight_decay=0.1)
+    for _ in range(1000):
+        for parameter in net.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+    for name, value in net.named_parameters():
+        expected = before[name] * (0.999**1000 if value.ndim == 2 else 1.0)
+        torch.testing.assert_close(value, expected, rtol=1e-3, atol=0)
+
+
 def ragged(lengths):
     X = np.empty(len(lengths), dtype=object)
     X[:] = [np.arange(2 * n, dtype=float).reshape(2, n) for n in lengths]
