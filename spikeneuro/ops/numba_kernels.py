@@ -11,6 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from spikeneuro.ops.numba_cache import cached_kernel
 from spikeneuro.ops.numba_steps import (
     current_gradient,
     fire,
@@ -33,7 +34,7 @@ def block_bounds(block: int, columns: int, period: int, width: int) -> tuple[int
     return row, first, min(first + width, (row + 1) * period, columns)
 
 
-@numba.njit(nogil=True, error_model="numpy", cache=True)
+@cached_kernel
 def forward(
     first_block: int, last_block: int, period: int, width: int, mode: int, late: bool, has_alpha: bool,
     keep_current: bool, x: Any, numbers: Any, thc: Any, v0: Any, i0: Any, r0: Any, s: Any, u: Any, currents: Any,
@@ -69,7 +70,7 @@ def forward(
                     ct[j] = source[j]
 
 
-@numba.njit(nogil=True, error_model="numpy", cache=True)
+@cached_kernel
 def backward(
     first_block: int, last_block: int, period: int, width: int, mode: int, late: bool, detach: bool,
     learns: bool, code: int, p: Any, numbers: Any, thc: Any, u: Any, cur: Any, v0: Any, i0: Any,

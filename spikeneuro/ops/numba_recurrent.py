@@ -9,6 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from spikeneuro.ops.numba_cache import cached_kernel
 from spikeneuro.ops.numba_steps import (
     current_gradient,
     fire,
@@ -48,7 +49,7 @@ def add_product(g: Any, weight: Any, out: Any) -> None:
             out[j] += last * w[j]
 
 
-@numba.njit(nogil=True, error_model="numpy", cache=True)
+@cached_kernel
 def forward(
     first: int, last: int, mode: int, late: bool, has_alpha: bool, keep_current: bool, x: Any, outgoing: Any,
     bias: Any, numbers: Any, thc: Any, v0: Any, i0: Any, r0: Any, s0: Any, s: Any, u: Any, currents: Any,
@@ -79,7 +80,7 @@ def forward(
                     ct[j] = i[j]
 
 
-@numba.njit(nogil=True, error_model="numpy", cache=True)
+@cached_kernel
 def backward(
     first: int, last: int, mode: int, late: bool, detach: bool, learns: bool, code: int, p: Any,
     weight: Any, numbers: Any, thc: Any, u: Any, cur: Any, v0: Any, i0: Any, r0: Any, grad_s: Any, grad_u: Any,

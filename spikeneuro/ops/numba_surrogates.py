@@ -1,8 +1,7 @@
 """Surrogate derivatives for compiled kernels: the one place where they are written by code.
 
 The codes and the order of the parameters are those of `spikeneuro.ops.surrogates`, against which this is tested.
-Imported only when a kernel is used. Numba's cache does not see a change in a function that a cached kernel calls from
-another file: after an edit here, touch `numba_kernels.py` and `numba_recurrent.py`.
+Imported only when a kernel is used.
 """
 
 import math
