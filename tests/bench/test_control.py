@@ -6,6 +6,7 @@ import pytest
 from spikeneuro import bench
 from spikeneuro.bench.control import shuffle_labels
 from spikeneuro.data import Recordings
+from spikeneuro.errors import InputError
 
 
 def recordings(y, **columns):
@@ -114,3 +115,34 @@ def test_every_permutation_of_blocks_can_come(seed):
     original = recordings([0, 1, 0, 1], subject=[0, 0, 1, 1], run=[0, 1, 0, 1])
     shuffled = shuffle_labels(original, original.units("subject"), seed)
     assert sorted(shuffled.y[:2]) == sorted(shuffled.y[2:]) == [0, 1]
+
+
+def test_one_mixed_unit_does_not_keep_the_labels_of_all_others():
+    """A person relabelled halfway must not tie everyone else's label to him."""
+    subject = np.repeat(np.arange(20), 6)
+    y = subject % 2
+    y[3:6] = 1  # subject 0 has both labels
+    original = recordings(y, subject=subject, trial=np.tile(np.arange(6), 20))
+    shuffled = shuffle_labels(original, original.units("subject"))
+    labels = [np.unique(shuffled.y[subject == k]) for k in range(1, 20)]
+    assert all(len(found) == 1 for found in labels)
+    moved = sum(int(found[0]) != k % 2 for k, found in enumerate(labels, start=1))
+    assert 4 <= moved <= 15
+    assert shuffled.y[:6].sum() == 3
+    assert f"Labels shuffled: {(shuffled.y == y).mean():.0%} of them are what they were" in shuffled.description
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_units_with_two_blocks_exactly_half_are_exchanged(seed):
+    subject, run = np.repeat(np.arange(20), 8), np.tile(np.repeat([0, 1], 4), 20)
+    original = recordings(run, subject=subject, run=run)
+    shuffled = shuffle_labels(original, original.units("subject"), seed)
+    assert (shuffled.y != original.y).mean() == 0.5
+
+
+@pytest.mark.parametrize("y", [[0, 0, 1, 1], [0, 0, 0, 0]])
+def test_labels_that_cannot_move_are_no_control(y):
+    """Two persons of one label each: exchanged or not, the labels are as easy to predict as before."""
+    original = recordings(y, subject=[0, 0, 1, 1])
+    with pytest.raises(InputError, match="which is no control; it needs more units"):
+        shuffle_labels(original, original.units("subject"))
