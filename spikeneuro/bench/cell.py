@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from spikeneuro._random import scoped_seed
 from spikeneuro._version import __version__
 from spikeneuro.bench import estimators, measure
-from spikeneuro.bench.plan import Cell, experiment_recordings, group_labels, units_of
+from spikeneuro.bench.grouping import experiment_recordings, group_labels, units_of
+from spikeneuro.bench.plan import Cell
 from spikeneuro.bench.scores import predictions_of
 from spikeneuro.data import Recordings
 

@@ -16,12 +16,13 @@ from spikeneuro.registry import ModelEntry
 PACKAGE = Path(__file__).parents[1]
 
 #: Code every cell runs, and what every network cell runs besides. The model's own file and what it imports inside
-#: ``models`` come on top; data and splits count through the data's fingerprint and the fold's membership.
+#: ``models`` come on top; data and outer splits count through the data's fingerprint and the fold's membership, the
+#: choice of the validation part and of the groups it keeps together by their code.
 ALWAYS = (
-    "evaluation", "bench/cell.py", "bench/control.py", "bench/estimators.py", "bench/measure.py", "bench/scores.py",
-    "_random.py",
+    "evaluation", "bench/cell.py", "bench/control.py", "bench/estimators.py", "bench/grouping.py", "bench/measure.py",
+    "bench/scores.py", "data/units.py", "_random.py",
 )  # fmt: skip
-NETWORKS = ("ops", "encoders", "nn", "training", "energy")
+NETWORKS = ("ops", "encoders", "nn", "training", "energy", "data/inner.py")
 
 
 def canonical(value: Any) -> str:

@@ -6,18 +6,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikeneuro._files import fingerprint
 from spikeneuro._version import __version__
 from spikeneuro.bench import estimators
-from spikeneuro.bench.control import shuffle_labels
+from spikeneuro.bench.grouping import experiment_recordings, units_of
 from spikeneuro.bench.identity import code_fingerprint, digest
-from spikeneuro.bench.sources import adapter_fingerprint, load_recordings
+from spikeneuro.bench.leaks import audited_folds, timed_table
+from spikeneuro.bench.sources import adapter_fingerprint
 from spikeneuro.bench.suite import Candidate, Experiment, Suite
 from spikeneuro.data import Recordings
-from spikeneuro.data.audit import audit, sample_hashes
-from spikeneuro.data.splits import Fold, folds, make_splitter, unit_labels
+from spikeneuro.data.splits import Fold, folds, make_splitter
 from spikeneuro.errors import InputError
 from spikeneuro.evaluation.metrics import metric_named
 
@@ -94,37 +93,19 @@ def make_plan(suite: Suite) -> Plan:
         try:
             planned, row = _plan_experiment(suite, experiment)
         except InputError as error:
-            raise InputError(f"{suite.path}: experiment {experiment.name!r}: {error}") from error
+            raise type(error)(f"{suite.path}: experiment {experiment.name!r}: {error}") from error
         cells += planned
         rows.append(row)
     return Plan(suite, tuple(cells), tuple(rows))
-
-
-def experiment_recordings(experiment: Experiment, shuffled: bool) -> Recordings:
-    """Recordings of the experiment, their labels permuted if asked for."""
-    recordings = load_recordings(experiment.data)
-    return shuffle_labels(recordings, units_of(recordings, experiment.unit)) if shuffled else recordings
-
-
-def units_of(recordings: Recordings, columns: tuple[str, ...]) -> NDArray[Any]:
-    """Text label of the unit of each sample; one column alone is named with what it lies in."""
-    return recordings.units(columns[0]) if len(columns) == 1 else unit_labels(recordings.metadata, columns)
-
-
-def group_labels(experiment: Experiment, recordings: Recordings, train: NDArray[np.int64]) -> NDArray[Any] | None:
-    """Group of each training sample for the inner validation split, or None where there is nothing to group by."""
-    if not experiment.group:
-        return None
-    groups = units_of(recordings, experiment.group)[train]
-    return groups if len(np.unique(groups)) > 1 or experiment.group_given else None
 
 
 def _plan_experiment(suite: Suite, experiment: Experiment) -> tuple[list[Cell], dict[str, Any]]:
     recordings = experiment_recordings(experiment, suite.shuffle_labels)
     _check_experiment(experiment, recordings)
     splitter = make_splitter(experiment.split.method, **experiment.split.params)
-    made = folds(recordings.metadata, recordings.y, splitter, within=experiment.within or None)
-    audited = _audited(experiment, recordings, made)
+    table = timed_table(recordings)
+    made = folds(table, recordings.y, splitter, within=experiment.within or None)
+    audited = audited_folds(experiment, recordings, table, made)
     for candidate in experiment.candidates:
         estimators.check(candidate, recordings, experiment.task)
     identity = _identity(experiment, recordings, suite.shuffle_labels)
@@ -155,19 +136,6 @@ def _check_experiment(experiment: Experiment, recordings: Recordings) -> None:
     for columns in (experiment.unit, experiment.group, experiment.within):
         if columns:
             units_of(recordings, columns)
-
-
-def _audited(experiment: Experiment, recordings: Recordings, made: list[Fold]) -> dict[str, Any]:
-    """Audit every fold; what was compared, what could not be, and the leaks that the suite allows."""
-    allowed = experiment.allow_leak or (experiment.note if made[0].leaky else None)
-    hashes = sample_hashes(recordings.X)
-    reports = [audit(recordings.metadata, fold, hashes=hashes, allow_leak=allowed) for fold in made]
-    return {
-        "checked": list(reports[0].checked),
-        "unchecked": list(reports[0].unchecked),
-        "findings": sorted({finding for report in reports for finding in report.findings}),
-        "allowed": allowed,
-    }
 
 
 def _identity(experiment: Experiment, recordings: Recordings, shuffled: bool) -> dict[str, Any]:

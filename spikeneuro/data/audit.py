@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikeneuro.data.blocked import TIME_TOLERANCE, intervals, recording_labels
 from spikeneuro.data.splits import Fold
-from spikeneuro.data.splitters import Columns, IntArray, as_columns, check_table, sorted_units, unit_labels
+from spikeneuro.data.splitters import Columns, IntArray, Spans, as_columns, check_table, sorted_units, unit_labels
 from spikeneuro.errors import InputError, LeakageError
 
 _SHOWN = 3  # examples named in a message
@@ -60,7 +60,8 @@ def audit(
     """Refuse a split whose test part is related to its training part.
 
     Looked for, in this order: rows on both sides; units of `by` on both sides; identical samples on both sides;
-    windows of one recording that overlap in time across the sides; and a splitter that leaks by name.
+    windows of one recording that overlap in time across the sides; and a splitter that leaks by name. Where a fold's
+    splitter guarantees a distance in time (blocks of each recording), that is checked instead of units.
 
     Parameters
     ----------
@@ -69,7 +70,8 @@ def audit(
     train, test : Fold, or array-like of int
         A fold (then `test` is left out), or the positions of the rows of each part.
     by : str, sequence of str or None
-        Columns whose combinations must stay on one side. None takes those of the fold.
+        Columns whose combinations must stay on one side. None takes those of the fold, and none where its splitter
+        guarantees a distance in time.
     X : ndarray, object array of arrays, dict of these, or None
         Samples, compared bit for bit after -0 is made 0.
     hashes : ndarray or None
@@ -109,15 +111,17 @@ def audit(
     if fold is not None:
         if test is not None:
             raise InputError("audit takes a fold, or training and test rows, not both.")
-        train, test, by = fold.train, fold.test, fold.by if by is None else by
+        train, test = fold.train, fold.test
+    in_time = fold.in_time if fold is not None and by is None else None
+    by = fold.by if fold is not None and by is None else by
     if by is None:
         raise InputError("audit needs by=..., the columns that must stay on one side.")
     sides = _rows(train, "train", len(metadata)), _rows(test, "test", len(metadata))
     checked, unchecked, findings = ["rows"], [], _shared_rows(*sides)
-    if as_columns(by):
+    if in_time is None and as_columns(by):
         checked.append(f"units of {', '.join(as_columns(by))}")
         findings += _shared_units(metadata, *sides, as_columns(by))
-    else:
+    elif in_time is None:
         unchecked.append("units: no column was named")
     if hashes is None and X is not None:
         hashes = sample_hashes(X)
@@ -126,13 +130,12 @@ def audit(
     else:
         checked.append("identical samples")
         findings += _shared_samples(hashes, *sides, len(metadata))
-    reason = _why_no_times(metadata, onset, duration, recording)
-    if reason:
-        unchecked.append(f"overlap in time: {reason}")
+    spans = _spans(metadata, onset, duration, recording) if in_time is None else in_time.spans(metadata)
+    if isinstance(spans, str):
+        unchecked.append(f"overlap in time: {spans}")
     else:
-        checked.append("overlap in time")
-        length = "duration" if duration is None else duration
-        findings += _overlaps(metadata, *sides, intervals(metadata, onset, length), recording)
+        checked.append("overlap in time" if in_time is None else "distance in time")
+        findings += _overlaps(*sides, spans)
     if fold is not None and fold.leaky:
         findings.append(f"{fold.name}: the splitter ignores whose a sample is; to accept that, give allow_leak='why'.")
     if findings and allow_leak is None:
@@ -218,30 +221,25 @@ def _shared_samples(hashes: NDArray[np.bytes_], train: IntArray, test: IntArray,
     return [f"{len(pairs)} test sample(s) are identical to training samples: {examples}."]
 
 
-def _why_no_times(metadata: pd.DataFrame, onset: str, duration: Any, recording: Columns | None) -> str:
-    """Reason why windows cannot be compared in time, empty if they can."""
+def _spans(metadata: pd.DataFrame, onset: str, duration: Any, recording: Columns | None) -> Spans | str:
+    """When each row is, or the reason why windows cannot be compared in time."""
     if onset not in metadata.columns:
         return f"no column {onset!r}"
     if duration is None and "duration" not in metadata.columns:
         return "the length of a sample is unknown (no column 'duration')"
     try:
-        recording_labels(metadata, recording)
+        labels = recording_labels(metadata, recording)
     except InputError as error:
         if recording is not None:
             raise
         return str(error)
-    return ""
+    start, end = intervals(metadata, onset, "duration" if duration is None else duration)
+    return Spans(labels, start, end, gap=0.0)
 
 
-def _overlaps(
-    metadata: pd.DataFrame,
-    train: IntArray,
-    test: IntArray,
-    times: tuple[NDArray[np.float64], NDArray[np.float64]],
-    recording: Columns | None,
-) -> list[str]:
-    start, end = times
-    labels = recording_labels(metadata, recording)
+def _overlaps(train: IntArray, test: IntArray, spans: Spans) -> list[str]:
+    """Training rows that overlap a test row of their recording, or come closer to it than the gap."""
+    start, end, labels = spans.start - spans.gap, spans.end + spans.gap, spans.recording
     tests = pd.Series(test).groupby(labels[test]).indices
     pairs: list[tuple[int, int]] = []
     for name, places in pd.Series(train).groupby(labels[train]).indices.items():
@@ -249,14 +247,15 @@ def _overlaps(
             continue
         trains = train[places]
         others = test[tests[name]]
-        others = others[np.argsort(start[others], kind="stable")]
+        others = others[np.argsort(spans.start[others], kind="stable")]
         # Of the test windows that start before a training window ends, the one that ends last decides.
-        last = np.maximum.accumulate(end[others])
-        before = np.searchsorted(start[others], end[trains] - TIME_TOLERANCE, side="left")
+        last = np.maximum.accumulate(spans.end[others])
+        before = np.searchsorted(spans.start[others], end[trains] - TIME_TOLERANCE, side="left")
         hit = (before > 0) & (last[np.maximum(before, 1) - 1] > start[trains] + TIME_TOLERANCE)
         for row, count in zip(trains[hit], before[hit], strict=True):
-            pairs.append((int(row), int(others[np.argmax(end[others[:count]])])))
+            pairs.append((int(row), int(others[np.argmax(spans.end[others[:count]])])))
     if not pairs:
         return []
     examples = _named([f"row {a} and row {b} of recording {labels[b]}" for a, b in sorted(pairs)])
-    return [f"{len(pairs)} training sample(s) overlap test samples in time: {examples}."]
+    what = f"are closer than {spans.gap:g} to test samples" if spans.gap else "overlap test samples"
+    return [f"{len(pairs)} training sample(s) {what} in time: {examples}."]

@@ -13,6 +13,7 @@ from spikeneuro.data.splitters import (
     Columns,
     IntArray,
     Part,
+    Spans,
     Splitter,
     as_columns,
     sorted_units,
@@ -113,6 +114,17 @@ class BlockedSplit(Splitter):
         check_number(self.gap, "gap", low=0.0, integer=self.onset is None)
         if self.recording is not None:
             object.__setattr__(self, "recording", as_columns(self.recording))
+
+    @property
+    def in_time(self) -> bool:
+        """Return True: units are on both sides, at a distance in time."""
+        return True
+
+    def spans(self, metadata: pd.DataFrame) -> Spans:
+        """When each row is, and the gap."""
+        labels = recording_labels(metadata, self.recording)
+        start, end = self._times(metadata, sorted_units(labels)[1])
+        return Spans(labels, start, end, float(self.gap))
 
     def parts(self, metadata: pd.DataFrame, y: Any = None) -> list[Part]:
         """Divisions of the rows of `metadata`, unchecked."""

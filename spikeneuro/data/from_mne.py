@@ -78,7 +78,8 @@ def from_mne(
     -------
     Recordings
         Signals in volts ``(epochs, channels, times)``; the table holds `metadata`, what the epochs carried, ``trial``
-        (number of the event within its source) and ``onset`` (seconds within its source).
+        (number of the event within its source), for ``Raw`` ``onset`` (seconds within its source), and ``duration``
+        (length of an epoch in seconds).
 
     Raises
     ------
@@ -178,6 +179,7 @@ class _Part:
         table = pd.DataFrame(index=range(len(epochs)))
         table = table if epochs.metadata is None else epochs.metadata.reset_index(drop=True)
         extra = {**(columns or {}), "trial": epochs.selection} | ({} if onset is None else {"onset": onset})
+        extra["duration"] = len(epochs.times) / epochs.info["sfreq"]
         for column, value in extra.items():
             if column in (columns or {}) or column not in table:
                 table[column] = value

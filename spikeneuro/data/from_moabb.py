@@ -36,7 +36,7 @@ def from_moabb(
     -------
     Recordings
         Signals in volts ``(trials, channels, times)``; columns ``subject``, ``session``, ``run`` as MOABB has them (as
-        text) and ``trial``.
+        text), ``trial`` and ``duration`` in seconds. When a trial began is not known: MOABB does not tell.
 
     Raises
     ------
@@ -77,6 +77,7 @@ def from_moabb(
     classes = sorted(set(labels), key=lambda name: dataset.event_id.get(name, 0))
     table = metadata[["subject", "session", "run"]].astype(str).reset_index(drop=True)
     table["trial"] = table.groupby(["subject", "session", "run"], sort=False).cumcount()
+    table["duration"] = len(epochs.times) / float(epochs.info["sfreq"])
     return Recordings(
         epochs.get_data(copy=True),
         np.array([classes.index(label) for label in labels]),

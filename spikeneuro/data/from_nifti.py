@@ -98,7 +98,7 @@ def from_nifti(
     Recordings
         "volumes", "blocks": features ``(n, features)``. "series": ``(n, features, times)``, "runs": the same or
         ragged, both modality "fmri" with ``sfreq = 1 / tr``. Columns: `metadata`, ``trial`` (block number in its run),
-        ``onset`` (seconds in the run), and ``volume``, where they apply.
+        ``onset`` (seconds in the run), ``duration`` (seconds), and ``volume``, where they apply.
 
     Raises
     ------
@@ -306,11 +306,11 @@ def _samples(
     X, labels, rows = [], [], []
     for trial, volumes in enumerate(run.labels.blocks(wanted)):
         start = int(volumes[0])
-        row = {**run.whose, "trial": trial, "onset": start * run.tr}
+        row = {**run.whose, "trial": trial, "onset": start * run.tr, "duration": len(volumes) * run.tr}
         label = str(run.labels.label[start])
         if kind == "volumes":
             X += list(signals[volumes])
-            rows += [{**row, "onset": int(v) * run.tr, "volume": int(v)} for v in volumes]
+            rows += [{**row, "onset": int(v) * run.tr, "duration": run.tr, "volume": int(v)} for v in volumes]
             labels += [label] * len(volumes)
             continue
         if kind == "blocks":
@@ -320,6 +320,7 @@ def _samples(
             if length < 1 or start + length > len(signals):
                 raise InputError(f"{run.name}: {duration} s from {start * run.tr:g} s on do not lie within the run.")
             X.append(signals[start : start + length].T)
+            row["duration"] = length * run.tr
         labels.append(label)
         rows.append(row)
     return X, labels, rows

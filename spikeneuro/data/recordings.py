@@ -10,12 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spikeneuro._files import fingerprint
-from spikeneuro._validation import check_choice, check_number, suggestion
+from spikeneuro._validation import check_choice, suggestion
 from spikeneuro.data import _checks
+from spikeneuro.data.units import nested_labels
 from spikeneuro.errors import InputError
 
 Array = NDArray[Any]
-_PER_PART = ("X", "sfreq", "names", "modality", "positions")
+PER_PART = ("X", "sfreq", "names", "modality", "positions")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -33,7 +34,7 @@ class Recordings:
         step, where -1 means "do not count this step".
     metadata : DataFrame or dict of columns
         One row per sample; columns among ``subject, session, run, trial, site, onset, segment, slice, ...``.
-        ``onset`` is in seconds.
+        ``onset`` (start) and ``duration`` (length of the sample) are in seconds.
     sfreq : float, dict or None
         Sampling rate in hertz (for fMRI 1 / repetition time). None for images and features, and where the recordings
         differ in it: then the metadata column ``tr`` holds seconds per sample.
@@ -105,7 +106,7 @@ class Recordings:
         modality = check_choice(_of(self.modality, key), _checks.MODALITIES, "modality")
         names = _checks.check_names(_of(self.names, key))
         _checks.check_samples(X, names, modality, name)
-        _checks.check_values(X, names, modality, _describe_rows(metadata), name)
+        _checks.check_values(X, names, modality, describe_rows(metadata), name)
         first = X[0] if _checks.is_ragged(X) else X[:1].reshape(X.shape[1:])
         return {
             "sfreq": _checks.check_sfreq(_of(self.sfreq, key), X, modality, metadata),
@@ -118,7 +119,7 @@ class Recordings:
         return len(self.y)
 
     def __repr__(self) -> str:
-        parts = [_shape_text(self if key is None else self.part(key)) for key in self.modalities]
+        parts = [shape_text(self if key is None else self.part(key)) for key in self.modalities]
         text = [" and ".join(parts), f"{self.task}{self._target_text()}"]
         text += [
             f"{self.metadata[column].nunique()} {column}{'s' if self.metadata[column].nunique() > 1 else ''}"
@@ -178,7 +179,7 @@ class Recordings:
         if key not in self.modalities:
             options = [name for name in self.modalities if name is not None]
             raise InputError(f"no modality {key!r} here; {suggestion(str(key), options)}")
-        per_part: dict[str, Any] = {field: getattr(self, field)[key] for field in _PER_PART}
+        per_part: dict[str, Any] = {field: getattr(self, field)[key] for field in PER_PART}
         return replace(self, **per_part)
 
     def select(self, which: Any) -> "Recordings":
@@ -227,47 +228,15 @@ class Recordings:
         -------
         Recordings
             Signals ``(windows, channels, times)``. The table gains ``recording`` (row of the recording it was cut
-            from; kept if there already) and ``onset`` (seconds; added to an onset that is there).
+            from; kept if there already), ``onset`` (seconds; added to an onset that is there) and ``duration``
+            (seconds), by which the audit of a split sees windows that overlap.
         """
-        check_choice(short, ("error", "drop"), "short")
-        check_number(length_s, "length_s", low=0, closed="neither")
-        step_s = length_s if step_s is None else float(check_number(step_s, "step_s", low=0, closed="neither"))
-        if isinstance(self.X, dict):
-            cut = {key: self.part(key).windows(length_s, step_s, short=short) for key in self.X}
-            first = next(iter(cut.values()))
-            if any(not np.array_equal(first.metadata["recording"], c.metadata["recording"]) for c in cut.values()):
-                raise InputError("the modalities give different numbers of windows; choose a length that suits all.")
-            per_part: dict[str, Any] = {f: {k: getattr(c, f) for k, c in cut.items()} for f in _PER_PART}
-            return replace(first, **per_part)
-        if not (self.ragged or self.X.ndim == 3) or self.modality == "image":
-            raise InputError(f"windows need signals (n, channels, times), got {_shape_text(self)}.")
-        pieces, rows, starts, targets = [], [], [], []
-        for i, x in enumerate(self.X):
-            rate = self._rate(i)
-            length, step = round(length_s * rate), round(step_s * rate)
-            if min(length, step) < 1:
-                raise InputError(
-                    f"a window of {length_s:g} s with step {step_s:g} s is under one sample at {rate:g} Hz."
-                )
-            if length > x.shape[1] and short == "error":
-                raise InputError(
-                    f"X[{i}] ({_describe_rows(self.metadata)[i]}) lasts {x.shape[1] / rate:g} s, less than a window of "
-                    f"{length_s:g} s; shorten the window or pass short='drop'."
-                )
-            for start in range(0, x.shape[1] - length + 1, step):
-                pieces.append(x[:, start : start + length])
-                rows.append(i)
-                starts.append(start / rate)
-                targets.append(self.y[i, start : start + length] if self.task == "steps" else self.y[i])
-        if not pieces:
-            raise InputError(f"no recording is as long as a window of {length_s:g} s.")
-        metadata = self.metadata.iloc[rows].reset_index(drop=True)
-        if "recording" not in metadata:
-            metadata["recording"] = rows
-        metadata["onset"] = np.array(starts) + (metadata["onset"].to_numpy(float) if "onset" in metadata else 0.0)
-        return replace(self, X=pieces, y=np.stack(targets), metadata=metadata)
+        from spikeneuro.data._windows import cut
 
-    def _rate(self, i: int) -> float:
+        return cut(self, length_s, step_s, short)
+
+    def rate_of(self, i: int) -> float:
+        """Sampling rate in hertz of sample `i`, which the table's ``tr`` gives where the recordings differ in it."""
         return float(self.sfreq if self.sfreq is not None else 1.0 / self.metadata["tr"].iloc[i])
 
     def units(self, column: str) -> Array:
@@ -286,15 +255,7 @@ class Recordings:
         ndarray of str, shape (n,)
             Unit of each sample.
         """
-        if column == "sample":
-            return np.array([str(i) for i in range(len(self))])
-        if column not in self.metadata:
-            options = [*self.metadata.columns, "sample"]
-            raise InputError(f"metadata has no column {column!r}; {suggestion(column, options)}")
-        nested = ("subject", "session", "run")
-        outer = nested[: nested.index(column)] if column in nested else ()
-        columns = [*(c for c in outer if c in self.metadata), column]
-        return np.array(["/".join(map(str, row)) for row in self.metadata[columns].itertuples(index=False)])
+        return nested_labels(self.metadata, column)
 
     @staticmethod
     def concatenate(recordings: Sequence["Recordings"], *, ragged: bool = False) -> "Recordings":
@@ -365,7 +326,8 @@ def _of(value: Any, key: str | None) -> Any:
     return value.get(key)
 
 
-def _describe_rows(metadata: pd.DataFrame) -> "_Rows":
+def describe_rows(metadata: pd.DataFrame) -> "_Rows":
+    """Text that says whose each row is, for messages."""
     return _Rows(metadata)
 
 
@@ -383,7 +345,8 @@ class _Rows(Sequence[str]):
         return ", ".join(f"{c} {self.metadata[c].iloc[i]}" for c in self.columns) or f"row {i}"
 
 
-def _shape_text(recordings: Recordings) -> str:
+def shape_text(recordings: Recordings) -> str:
+    """Kind, number and size of the samples, in words."""
     X, rate = recordings.X, recordings.sfreq
     head = f"{recordings.modality}, {len(X)} sample{'s' if len(X) > 1 else ''} x "
     if recordings.ragged:

@@ -4,7 +4,6 @@
 may go. To use one with a scikit-learn function: ``cross_validate(model, X, y, cv=list(splitter.split(table, y)))``.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,14 @@ from numpy.typing import NDArray
 from sklearn import model_selection
 
 from spikeneuro._validation import check_number
+from spikeneuro.data.units import SAMPLE, Columns, IntArray, as_columns, sorted_units, unit_labels
 from spikeneuro.errors import InputError
 
-IntArray = NDArray[np.int64]
-Columns = str | Sequence[str]
+__all__ = [
+    "RECORDING_COLUMNS", "SAMPLE", "Columns", "GivenSplit", "IntArray", "LeaveGroupsOut", "Part", "Spans", "Splitter",
+    "WithinGroups", "as_columns", "check_part", "check_table", "class_labels", "sorted_units", "unit_labels",
+]  # fmt: skip
 
-SAMPLE = "sample"  # the unit when every row stands for itself
 RECORDING_COLUMNS = ("subject", "session", "run", "recording")
 
 
@@ -42,9 +43,24 @@ class Part:
     test: IntArray
 
 
-def as_columns(by: Columns) -> tuple[str, ...]:
-    """Column names as a tuple, one name alone included."""
-    return (by,) if isinstance(by, str) else tuple(by)
+@dataclass(frozen=True, eq=False)
+class Spans:
+    """When each row is, for splits that keep training and test apart in time.
+
+    Parameters
+    ----------
+    recording : ndarray of str
+        Recording of each row; times of two recordings are not compared.
+    start, end : ndarray of float
+        Seconds, or positions where the table holds no times.
+    gap : float
+        Least distance between training and test, in the same unit.
+    """
+
+    recording: NDArray[np.object_]
+    start: NDArray[np.float64]
+    end: NDArray[np.float64]
+    gap: float
 
 
 def check_table(metadata: Any) -> pd.DataFrame:
@@ -58,62 +74,6 @@ def check_table(metadata: Any) -> pd.DataFrame:
     if not len(metadata):
         raise InputError("the metadata table has no rows, so there is nothing to split.")
     return metadata
-
-
-def unit_labels(metadata: pd.DataFrame, by: Columns) -> NDArray[np.object_]:
-    """Text label of the unit of every row, for example ``S003`` or, for two columns, ``S003/session-1``.
-
-    Parameters
-    ----------
-    metadata : pandas.DataFrame
-        One row per sample.
-    by : str or sequence of str
-        Column, or columns whose combinations are the units. ``"sample"`` makes every row its own unit
-        where the table has no such column.
-
-    Returns
-    -------
-    ndarray of str, shape (n_samples,)
-        Labels; values that print alike (1 and ``"1"``) are one unit, the side on which nothing leaks.
-
-    Raises
-    ------
-    InputError
-        A column is missing, or a row has no value in it.
-    """
-    columns = as_columns(by)
-    if not columns:
-        raise InputError("by names no column, give for example by='subject'.")
-    parts = []
-    for column in columns:
-        if column == SAMPLE and SAMPLE not in metadata.columns:
-            parts.append(np.arange(len(metadata)).astype(str).astype(object))
-            continue
-        if column not in metadata.columns:
-            there = ", ".join(map(repr, metadata.columns)) or "none"
-            raise InputError(f"the metadata table has no column {column!r}; its columns are: {there}.")
-        values = metadata[column]
-        missing = np.flatnonzero(values.isna().to_numpy())
-        if missing.size:
-            raise InputError(
-                f"column {column!r} has no value in {missing.size} row(s), the first is row {missing[0]}; "
-                "a sample of unknown origin cannot be kept out of training."
-            )
-        parts.append(values.astype(str).to_numpy(dtype=object))
-    return parts[0] if len(parts) == 1 else np.array(["/".join(row) for row in zip(*parts, strict=True)], dtype=object)
-
-
-def sorted_units(labels: NDArray[np.object_]) -> tuple[list[str], IntArray]:
-    """Distinct labels with numbers inside them in numeric order (S2 before S10), and the code of every row."""
-    names, codes = np.unique(labels, return_inverse=True)
-    order = sorted(range(len(names)), key=lambda i: _natural_key(str(names[i])))
-    rank = np.empty(len(names), dtype=np.int64)
-    rank[order] = np.arange(len(names))
-    return [str(names[i]) for i in order], rank[codes]
-
-
-def _natural_key(text: str) -> list[Any]:
-    return [int(piece) if piece.isdigit() else piece for piece in re.split(r"([0-9]+)", text)]
 
 
 def class_labels(y: Any) -> NDArray[Any] | None:
@@ -152,6 +112,21 @@ class Splitter(ABC):
     def unit_columns(self) -> tuple[str, ...]:
         """Columns whose values stay on one side."""
         return ()
+
+    @property
+    def in_time(self) -> bool:
+        """Whether what the splitter guarantees is a distance in time, and not that units stay on one side."""
+        return False
+
+    def spans(self, metadata: pd.DataFrame) -> Spans:
+        """When each row is, by the splitter's own columns; for splitters that are `in_time`."""
+        del metadata
+        raise InputError(f"{type(self).__name__} does not split in time.")
+
+    def leaks_in(self, metadata: pd.DataFrame) -> bool:
+        """Whether the splitter leaks, by its kind or on this table."""
+        del metadata
+        return self.leaky
 
     @abstractmethod
     def parts(self, metadata: pd.DataFrame, y: Any = None) -> list[Part]:
@@ -201,7 +176,8 @@ class LeaveGroupsOut(Splitter):
     ----------
     by : str or sequence of str
         Column (``"subject"``, ``"session"``, ``"run"``, ``"site"``, ``"segment"``, any other), or columns whose
-        combinations are the units (``["subject", "session"]``). ``"sample"`` takes every row as a unit.
+        combinations are the units (``["subject", "session"]``). ``"sample"`` takes every row as a unit, which leaks
+        where a subject, session, run or recording of the table has several rows.
     n_splits : int or None
         None leaves one unit out at a time, in natural order of the labels.
     stratify : bool or str
@@ -238,6 +214,12 @@ class LeaveGroupsOut(Splitter):
     def unit_columns(self) -> tuple[str, ...]:
         """Columns whose values stay on one side."""
         return as_columns(self.by)
+
+    def leaks_in(self, metadata: pd.DataFrame) -> bool:
+        """Whether single rows are the units although rows are related."""
+        if SAMPLE not in self.unit_columns or SAMPLE in metadata.columns:
+            return False
+        return any(metadata[column].duplicated().any() for column in RECORDING_COLUMNS if column in metadata.columns)
 
     def parts(self, metadata: pd.DataFrame, y: Any = None) -> list[Part]:
         """Divisions of the rows of `metadata`, unchecked."""
@@ -376,6 +358,27 @@ class WithinGroups(Splitter):
         """Columns whose combinations stay on one side."""
         inner = self.splitter.unit_columns
         return tuple(dict.fromkeys((*as_columns(self.by), *inner))) if inner else ()
+
+    @property
+    def in_time(self) -> bool:
+        """Whether the inner splitter guarantees a distance in time."""
+        return self.splitter.in_time
+
+    def spans(self, metadata: pd.DataFrame) -> Spans:
+        """When each row is; recordings of two values of `by` are two, whatever they are called."""
+        names, codes = sorted_units(unit_labels(metadata, self.by))
+        labels, times, gap = np.empty(len(codes), dtype=object), np.empty((2, len(codes))), 0.0
+        for code, name in enumerate(names):
+            rows = np.flatnonzero(codes == code)
+            inner = self.splitter.spans(metadata.iloc[rows])
+            labels[rows] = [f"{name}/{label}" for label in inner.recording]
+            times[:, rows] = inner.start, inner.end
+            gap = inner.gap
+        return Spans(labels, times[0], times[1], gap)
+
+    def leaks_in(self, metadata: pd.DataFrame) -> bool:
+        """Whether the inner splitter leaks inside a value of `by`; the columns of `by` themselves are alike there."""
+        return self.splitter.leaks_in(metadata.drop(columns=list(as_columns(self.by)), errors="ignore"))
 
     def parts(self, metadata: pd.DataFrame, y: Any = None) -> list[Part]:
         """Divisions inside each value of `by`, unchecked."""

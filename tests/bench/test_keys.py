@@ -1,5 +1,6 @@
 """A cell's key changes with everything that can change its result, and with nothing else."""
 
+import inspect
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,11 @@ def fingerprints() -> dict[str, str]:
         ("models/classical/spatial.py", {"csp-lda"}),
         ("evaluation/metrics.py", {"spiking-eegnet", "recurrent-snn", "lstm", "pca-svm", "csp-lda"}),
         ("bench/cell.py", {"spiking-eegnet", "recurrent-snn", "lstm", "pca-svm", "csp-lda"}),
+        ("data/inner.py", {"spiking-eegnet", "recurrent-snn", "lstm"}),
+        ("data/units.py", {"spiking-eegnet", "recurrent-snn", "lstm", "pca-svm", "csp-lda"}),
+        ("bench/grouping.py", {"spiking-eegnet", "recurrent-snn", "lstm", "pca-svm", "csp-lda"}),
+        ("data/splits.py", set()),
+        ("bench/plan.py", set()),
         ("report/page.py", set()),
         ("cli.py", set()),
     ],
@@ -112,6 +118,15 @@ def test_which_models_an_edit_of_the_package_concerns(package: Path, file, chang
     path.write_text(text + "\n\nANSWER = 42\n")
     after = fingerprints()
     assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_what_chooses_validation_and_groups_is_in_the_files_that_count():
+    from spikeneuro.bench import cell
+    from spikeneuro.data import inner_split
+
+    networks = identity._files((*identity.ALWAYS, *identity.NETWORKS))
+    for function in (inner_split, cell.group_labels, cell.units_of, cell.experiment_recordings):
+        assert Path(inspect.getfile(function)) in networks
 
 
 def test_source_text_drops_comments_docstrings_and_layout_only(tmp_path):

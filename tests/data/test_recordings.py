@@ -326,3 +326,9 @@ def test_data_root_names_the_variable(monkeypatch, tmp_path):
     assert data_root() == tmp_path
     with pytest.raises(DataNotFoundError, match="eegmat"):
         data_root("eeg", "eegmat")
+
+
+def test_windows_say_when_they_are_and_how_long():
+    cut = make().windows(0.52, 0.25)  # 10 samples of 20 Hz, every 5
+    assert set(cut.metadata["duration"]) == {0.5}
+    np.testing.assert_allclose(np.diff(cut.metadata["onset"][cut.metadata["recording"] == 0]), 0.25)

@@ -1,5 +1,7 @@
 """The audit refuses what leaks, names it, and passes what does not: against brute force."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -182,3 +184,35 @@ def test_a_leaky_splitter_must_be_declared():
 def test_misuse_is_said(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@given(seed=st.integers(0, 2**16), gap=st.sampled_from([0.0, 1.0, 2.5]))
+@settings(max_examples=30, deadline=None)
+def test_distance_in_time_against_comparing_all_pairs(seed, gap):
+    """A blocked fold that was tampered with is refused exactly where a training row is too close to a test row."""
+    metadata = table(n_subjects=2, n_windows=20)
+    fold = folds(metadata, None, BlockedSplit(n_splits=4, gap=gap))[seed % 4]
+    assert audit(metadata, fold).checked == ("rows", "distance in time")
+    rest = np.setdiff1d(np.arange(len(metadata)), np.r_[fold.train, fold.test])
+    added = np.random.default_rng(seed).choice(np.r_[rest, fold.train], size=3, replace=False)
+
+    def close(i, j):
+        a, b = metadata.iloc[i], metadata.iloc[j]
+        same = (a.subject, a.run) == (b.subject, b.run)
+        return same and a.onset < b.onset + b.duration + gap and b.onset < a.onset + a.duration + gap
+
+    train = np.union1d(fold.train, added)
+    expected = sum(any(close(i, j) for j in fold.test) for i in train)
+    report = audit(metadata, replace(fold, train=train), allow_leak="counting")
+    assert report.clean == (expected == 0)
+    if expected:
+        assert report.findings[0].startswith(f"{expected} training sample(s) ")
+
+
+def test_blocks_without_times_are_audited_by_position_inside_each_subject():
+    metadata = pd.DataFrame({"subject": np.repeat(["a", "b"], 12), "run": [0] * 24})
+    splitter = BlockedSplit(n_splits=3, gap=1, onset=None, recording="run")
+    for fold in folds(metadata, None, splitter, within="subject"):
+        assert audit(metadata, fold).clean
+        with pytest.raises(LeakageError, match="closer than 1 to test samples"):
+            audit(metadata, replace(fold, train=np.setdiff1d(np.arange(24), fold.test)))

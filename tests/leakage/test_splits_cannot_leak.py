@@ -38,7 +38,7 @@ def test_every_honest_split_passes_the_audit(name):
     made = folds(metadata, None, splitter, within=within)
     assert made
     for fold in made:
-        report = audit(metadata, fold, by=fold.by if splitter.unit_columns else "sample", X=X, duration=2.0)
+        report = audit(metadata, fold, X=X, duration=2.0)
         assert report.clean
         assert report.unchecked == ()
 

@@ -1,0 +1,67 @@
+"""The audit of an experiment's folds, before anything is trained."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spikeneuro.bench.grouping import units_of
+from spikeneuro.bench.suite import Experiment
+from spikeneuro.data import Recordings
+from spikeneuro.data.audit import audit, sample_hashes
+from spikeneuro.data.splits import Fold
+from spikeneuro.data.units import SAMPLE, sorted_units
+
+_SHOWN = 3  # units named in a finding
+
+
+def timed_table(recordings: Recordings) -> pd.DataFrame:
+    """Table of the recordings with a ``duration`` in seconds, where signals of known rate tell it.
+
+    Without one, windows that overlap could not be seen. The last axis of a signal is time.
+    """
+    table = recordings.metadata
+    if "duration" in table or "onset" not in table:
+        return table
+    for key in recordings.modalities:
+        part = recordings if key is None else recordings.part(key)
+        known = part.sfreq is not None or "tr" in table
+        if part.modality not in ("image", "features") and known and (part.ragged or part.X.ndim == 3):
+            return table.assign(duration=[x.shape[-1] / part.rate_of(i) for i, x in enumerate(part.X)])
+    return table
+
+
+def audited_folds(
+    experiment: Experiment, recordings: Recordings, table: pd.DataFrame, made: list[Fold]
+) -> dict[str, Any]:
+    """Audit every fold; what was compared, what could not be, what was found, and why the suite allows it.
+
+    Units of the experiment on both sides are a finding but no error: a session of a known person may be what is asked
+    about. The intervals then speak of these units and not of new ones, which the report has to say.
+    """
+    allowed = experiment.allow_leak or (experiment.note if made[0].leaky else None)
+    hashes = sample_hashes(recordings.X)
+    reports = [audit(table, fold, hashes=hashes, allow_leak=allowed) for fold in made]
+    found = {finding for report in reports for finding in report.findings}
+    return {
+        "checked": list(reports[0].checked),
+        "unchecked": list(reports[0].unchecked),
+        "findings": [*sorted(found), *_units_on_both_sides(experiment, recordings, made)],
+        "allowed": allowed,
+    }
+
+
+def _units_on_both_sides(experiment: Experiment, recordings: Recordings, made: list[Fold]) -> list[str]:
+    """Finding about the units of the experiment, unless the design says so or the audit compared them already."""
+    compared = made[0].in_time is None and set(made[0].by) == set(experiment.unit)
+    if experiment.within or experiment.unit == (SAMPLE,) or compared:
+        return []
+    units = units_of(recordings, experiment.unit).astype(str)
+    shared = [np.intersect1d(units[fold.train], units[fold.test]) for fold in made]
+    both = np.unique(np.concatenate(shared))
+    if not len(both):
+        return []
+    names = sorted_units(both.astype(object))[0]
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    what = f"{len(names)} of {len(np.unique(units))} units of {'/'.join(experiment.unit)}"
+    return [f"{what} are in training and in test ({shown}): results hold for these, not for new ones."]
