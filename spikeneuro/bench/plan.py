@@ -1,7 +1,7 @@
 """From a suite to its cells: data loaded, folds made and audited, keys computed, before anything runs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -78,8 +78,14 @@ class Plan:
     experiments: tuple[dict[str, Any], ...]
 
 
-def make_plan(suite: Suite) -> Plan:
+def make_plan(suite: Suite, say: Callable[[str], None] | None = None) -> Plan:
     """Load the data, make and audit the folds, and list the cells.
+
+    Parameters
+    ----------
+    suite : Suite
+    say : callable, optional
+        Told what is being loaded, which may take minutes.
 
     Raises
     ------
@@ -90,6 +96,8 @@ def make_plan(suite: Suite) -> Plan:
     cells: list[Cell] = []
     rows = []
     for experiment in suite.experiments:
+        if say is not None:
+            say(f"{experiment.name}: loading {experiment.data.source}")
         try:
             planned, row = _plan_experiment(suite, experiment)
         except InputError as error:

@@ -124,11 +124,13 @@ def run(
         raise InputError("variant and shuffle_labels choose how a suite is read; this one is read already.")
     folder = default_folder(suite) if out is None else Path(out)
     with ExitStack() as stack:
-        if folder.exists():
+        # A folder that is not there yet is left alone until the plan stands; another run may make it meanwhile.
+        held = folder.exists()
+        if held:
             stack.enter_context(_claimed(folder, suite))
-        plan = make_plan(suite)
+        plan = make_plan(suite, reporter.say)
         selected = _selected(plan, only)
-        if not folder.exists():
+        if not held:
             stack.enter_context(_claimed(folder, suite))
         store = stack.enter_context(closing(Store(folder, create=True)))
         return _execute(plan, selected, store, jobs, threads, backend, reporter)

@@ -1,6 +1,8 @@
 """Running: what is there is kept, what is missing is computed, failures are rows, workers change nothing."""
 
 import json
+import sys
+from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
@@ -313,6 +315,45 @@ def test_a_folder_belongs_to_one_suite_and_one_writer(make_suite, tmp_path):
     (out / FILE_NAME).write_bytes(b"x" * 2000)
     with pytest.raises(InputError, match="cannot be read as a store"):
         run(path, out)
+
+
+@pytest.mark.parametrize("other_still_writes", [True, False])
+def test_a_folder_that_appears_while_planning_is_claimed_too(make_suite, tmp_path, monkeypatch, other_still_writes):
+    path, out = make_suite(), tmp_path / "out"
+    runner = sys.modules[bench.run.__module__]
+    original, claims = runner.make_plan, ExitStack()
+
+    def while_another_starts(*arguments):
+        with ExitStack() as stack:
+            stack.enter_context(locked(out))
+            if other_still_writes:
+                claims.push(stack.pop_all())
+        return original(*arguments)
+
+    monkeypatch.setattr(runner, "make_plan", while_another_starts)
+    with claims:
+        if other_still_writes:
+            with pytest.raises(InputError, match="another run is writing to"):
+                run(path, out)
+            assert not (out / FILE_NAME).exists()
+            return
+        held = []
+        execute = runner._execute
+
+        def locked_now(*arguments):
+            with pytest.raises(InputError, match="another run is writing to"), locked(out):
+                pass
+            held.append(True)
+            return execute(*arguments)
+
+        monkeypatch.setattr(runner, "_execute", locked_now)
+        run(path, out)
+        assert held == [True]
+
+
+def test_what_is_loaded_is_said_before_it_is_loaded(make_suite, tmp_path):
+    _, listener = run(make_suite(), tmp_path / "out", only="neighbour")
+    assert listener.said[0] == "across: loading data.py:blobs"
 
 
 def test_bad_numbers_of_jobs_and_threads(make_suite):
