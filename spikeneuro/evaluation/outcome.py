@@ -61,6 +61,20 @@ class Outcome:
         )
 
 
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome with the entries of all; probabilities and decision values only if all have them."""
+    first = outcomes[0]
+    if len({o.n_classes for o in outcomes}) > 1:
+        raise InputError("test parts differ in their number of classes; give labels.")
+
+    def stack(name: str) -> Any:
+        values = [getattr(o, name) for o in outcomes]
+        return None if any(v is None for v in values) else np.concatenate(values)
+
+    columns = stack("y_true"), stack("y_pred"), stack("proba"), stack("decision"), stack("row")
+    return Outcome(columns[0], columns[1], first.n_classes, *columns[2:], first.labels)
+
+
 def make_outcome(
     task: str,
     y_true: Any,

@@ -8,14 +8,12 @@ the exchange of two models' predictions.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeneuro.errors import InputError
 from spikeneuro.evaluation.metrics import Metric
-from spikeneuro.evaluation.outcome import Outcome
+from spikeneuro.evaluation.outcome import Outcome, joined
 from spikeneuro.evaluation.units import Case
 
 FloatArray = NDArray[np.float64]
@@ -55,24 +53,11 @@ def _runs(cases: Sequence[Case], metric: Metric, units: Sequence[str]) -> dict[s
             if case.run == run and inside.any():
                 pieces.append((case.outcome.take(inside), np.searchsorted(ordered, case.units[inside])))
         if pieces:
-            outcome = _join([piece for piece, _ in pieces])
+            outcome = joined([piece for piece, _ in pieces])
             codes = np.concatenate([codes for _, codes in pieces])
             counts = _confusions(outcome, codes, len(ordered) if metric.from_confusion else 0)
             found[run] = _Run(outcome, codes, counts)
     return found
-
-
-def _join(outcomes: Sequence[Outcome]) -> Outcome:
-    first = outcomes[0]
-    if len({o.n_classes for o in outcomes}) > 1:
-        raise InputError("test parts differ in their number of classes; give labels.")
-
-    def stack(name: str) -> Any:
-        values = [getattr(o, name) for o in outcomes]
-        return None if any(v is None for v in values) else np.concatenate(values)
-
-    columns = stack("y_true"), stack("y_pred"), stack("proba"), stack("decision"), stack("row")
-    return Outcome(columns[0], columns[1], first.n_classes, *columns[2:], first.labels)
 
 
 def _confusions(outcome: Outcome, codes: IntArray, n_units: int) -> IntArray:
@@ -96,7 +81,7 @@ def _values(parts: Sequence[tuple[dict[str, _Run], IntArray]], metric: Metric, r
             counts = np.sum([np.tensordot(choice, piece.confusions, axes=1) for piece, choice in pieces], axis=0)
             results = [metric.from_confusion(table)[0] for table in counts]
         else:
-            outcome = _join([piece.outcome for piece, _ in pieces])
+            outcome = joined([piece.outcome for piece, _ in pieces])
             entries = np.arange(len(outcome))
             results = []
             for r in range(n_resamples):
@@ -112,6 +97,8 @@ def _limits(values: FloatArray, confidence: float) -> tuple[float | None, float 
     if lost > len(values) // 2:
         return None, None, f"undefined in {lost} of {len(values)} resamples, so no interval"
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    if np.ptp(defined) == 0:
+        return None, None, "equal in every resample, so no interval"
     return float(low), float(high), f"undefined in {lost} of {len(values)} resamples, left out" if lost else ""
 
 

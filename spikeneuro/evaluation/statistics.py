@@ -124,7 +124,13 @@ def bootstrap_interval(
     Returns
     -------
     Interval
-        Of no width where all scores are equal.
+        Limits.
+
+    Raises
+    ------
+    InputError
+        If all scores are equal: resampling them says nothing about those of other units. For units that are right or
+        wrong, `wilson_interval` still does.
 
     References
     ----------
@@ -141,7 +147,7 @@ def bootstrap_interval(
     check_number(n_resamples, "n_resamples", low=1, integer=True)
     values = _scores(scores, "scores", 2)
     if np.ptp(values) == 0:
-        return Interval(float(values[0]), float(values[0]), confidence, f"{method} bootstrap")
+        raise InputError(f"all {len(values)} scores equal {values[0]:g}, so resampling them gives no interval.")
     means = bootstrap_means(values, n_resamples, random_state)
     limits = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     if method == "bca":

@@ -15,8 +15,8 @@ from spikeneuro._validation import check_number
 from spikeneuro.errors import InputError
 from spikeneuro.evaluation.metrics import metric_named
 from spikeneuro.evaluation.pooled import pooled_interval, pooled_test
-from spikeneuro.evaluation.statistics import bootstrap_interval, paired_permutation_test
-from spikeneuro.evaluation.units import Case, Predictions, UnitScores, as_case, average_units, scores_of
+from spikeneuro.evaluation.statistics import bootstrap_interval, paired_permutation_test, wilson_interval
+from spikeneuro.evaluation.units import Case, FloatArray, Predictions, UnitScores, as_case, combined_scores
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def summarise(
     check_number(confidence, "confidence", low=0.0, high=1.0, closed="neither")
     rule = metric_named(metric, task)
     cases = _cases(predictions, task, labels)
-    scores = average_units([scores_of(case, rule) for case in cases])
+    scores = combined_scores(cases, rule)
     if scores.undefined:
         everyone = [*scores.units, *scores.undefined]
         pooled = pooled_interval(cases, rule, everyone, confidence, n_resamples, random_state)
@@ -116,10 +116,25 @@ def summarise(
     value, n = float(scores.scores.mean()), len(scores.units)
     if n < 2:
         return Estimate(value, None, None, n, "mean over units", "one unit only, so no interval")
+    if _equal(scores.scores):
+        low, high, note = _limits_of_equal(value, n, metric, confidence)
+        return Estimate(value, low, high, n, "mean over units", note)
     interval = bootstrap_interval(
         scores.scores, confidence=confidence, n_resamples=n_resamples, random_state=random_state
     )
     return Estimate(value, interval.low, interval.high, n, "mean over units")
+
+
+def _limits_of_equal(
+    value: float, n_units: int, metric: str, confidence: float
+) -> tuple[float | None, float | None, str]:
+    """Limits where all units score alike: Wilson's for units all right or all wrong, otherwise none."""
+    if metric == "accuracy" and round(value, 12) in (0.0, 1.0):
+        right = round(value * n_units)
+        wilson = wilson_interval(right, n_units, confidence=confidence)
+        note = f"all units are wholly {'right' if right else 'wrong'}, so the interval is Wilson's"
+        return wilson.low, wilson.high, note
+    return None, None, "all units score the same, so no interval"
 
 
 def compare(
@@ -160,7 +175,7 @@ def compare(
     check_number(confidence, "confidence", low=0.0, high=1.0, closed="neither")
     rule = metric_named(metric, task)
     a, b = _cases(first, task, labels), _cases(second, task, labels)
-    scored = [average_units([scores_of(case, rule) for case in cases]) for cases in (a, b)]
+    scored = [combined_scores(cases, rule) for cases in (a, b)]
     everywhere = [set(s.units) | set(s.undefined) for s in scored]
     common = sorted(everywhere[0] & everywhere[1])
     left_out = len(everywhere[0] | everywhere[1]) - len(common)
@@ -178,8 +193,16 @@ def compare(
     if len(common) < 2:
         note = _sentence(note, "one unit only, so neither interval nor test")
         return Comparison(test.difference, None, None, None, 1, "none", note)
+    if _equal(x - y):
+        note = _sentence(note, "the difference is the same in all units, so it has no interval")
+        return Comparison(test.difference, None, None, test.p_value, len(common), method, note)
     interval = bootstrap_interval(x - y, confidence=confidence, n_resamples=n_resamples, random_state=random_state)
     return Comparison(test.difference, interval.low, interval.high, test.p_value, len(common), method, note)
+
+
+def _equal(values: FloatArray) -> bool:
+    """Whether all are one value, up to the rounding of the averages they are."""
+    return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
 
 
 def _cases(predictions: Sequence[Predictions], task: str, labels: Sequence[Any] | None) -> list[Case]:

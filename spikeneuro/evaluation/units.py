@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikeneuro.errors import InputError
 from spikeneuro.evaluation.metrics import Metric, metric_named
-from spikeneuro.evaluation.outcome import Array, Outcome, make_outcome
+from spikeneuro.evaluation.outcome import Array, Outcome, joined, make_outcome
 
 FloatArray = NDArray[np.float64]
 
@@ -30,6 +30,9 @@ class Predictions:
         Seed: predictions of one run complete each other, those of different runs are averaged.
     confusion : array-like of int, shape (n_samples, k, k), or None
         Instead of all of these, for labels per step: counts of every true class (rows) predicted as every class.
+    n_classes : int or None
+        Number of classes of the data where `y_true` holds codes; None takes it from what occurs, which is too few for
+        a test part without the last class.
     """
 
     units: Any
@@ -39,6 +42,7 @@ class Predictions:
     decision: Any = None
     run: int | str = 0
     confusion: Any = None
+    n_classes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,8 @@ def as_case(predictions: Predictions, task: str, labels: Sequence[Any] | None) -
     if p.confusion is not None:
         outcome, n_samples = _expand(np.asarray(p.confusion)), len(p.confusion)
     else:
+        if labels is None and p.n_classes is not None and task != "regression":
+            labels = range(p.n_classes)
         outcome = make_outcome(task, p.y_true, p.y_pred, p.proba, decision=p.decision, labels=labels)
         n_samples = len(np.asarray(p.y_true))
     units = np.asarray(p.units)
@@ -165,15 +171,65 @@ def scores_of(case: Case, metric: Metric) -> UnitScores:
     )
 
 
-def average_units(parts: Sequence[UnitScores]) -> UnitScores:
-    """Average the scores of every unit over fitted models, weighted by the test samples behind each.
+def combined_scores(cases: Sequence[Case], metric: Metric) -> UnitScores:
+    """A metric inside every unit over all test parts: of the samples of one run together, averaged over runs.
 
-    A unit is undefined only if it is undefined in every part.
+    A mean over samples (accuracy) may be taken part by part. Any other metric of a unit whose samples lie in several
+    folds is a property of all of them: inside one fold it may be undefined, and a mean over the folds where it is
+    defined would leave out samples without a word.
+    """
+    if metric.per_sample is not None:
+        return average_units([scores_of(case, metric) for case in cases])
+    runs = sorted({case.run for case in cases})
+    parts = [[case for case in cases if case.run == run] for run in runs]
+    return average_units([scores_of(_together(own), metric) for own in parts])
+
+
+def unit_scores_over(
+    predictions: Sequence[Predictions],
+    metric: str = "accuracy",
+    task: str = "classification",
+    labels: Sequence[Any] | None = None,
+) -> UnitScores:
+    """Compute a metric inside every unit over all test parts of a model: those of one run together, runs averaged.
+
+    Parameters
+    ----------
+    predictions : sequence of Predictions
+        One per fitted model.
+    metric, task, labels
+        As for `unit_scores`.
+
+    Returns
+    -------
+    UnitScores
+        A unit in which the metric is undefined for any run is named apart.
+
+    Examples
+    --------
+    >>> folds = [Predictions(["a", "a"], [0, 1], [0, 1]), Predictions(["a", "a"], [1, 1], [0, 0])]
+    >>> unit_scores_over(folds, "balanced_accuracy").scores.round(3).tolist()  # not the 1.0 of the first fold
+    [0.667]
+    """
+    return combined_scores([as_case(p, task, labels) for p in predictions], metric_named(metric, task))
+
+
+def _together(cases: Sequence[Case]) -> Case:
+    if len(cases) == 1:
+        return cases[0]
+    return Case(joined([case.outcome for case in cases]), np.concatenate([case.units for case in cases]), cases[0].run)
+
+
+def average_units(parts: Sequence[UnitScores]) -> UnitScores:
+    """Average the scores of every unit over runs, weighted by the test samples behind each.
+
+    A unit is undefined if it is undefined in any part. For a metric that is no mean over samples, a part should hold
+    all the samples of a unit that one run was tested on: `summarise` sees to that.
 
     Parameters
     ----------
     parts : sequence of UnitScores
-        One per fitted model.
+        One per run.
 
     Returns
     -------
@@ -182,13 +238,13 @@ def average_units(parts: Sequence[UnitScores]) -> UnitScores:
     """
     if not parts:
         raise InputError("there are no scores to average.")
+    undefined = {name: reason for part in parts for name, reason in part.undefined.items()}
     total: dict[str, float] = {}
     weight: dict[str, int] = {}
     for part in parts:
         for name, score, size in zip(part.units, part.scores, part.sizes, strict=True):
             total[name] = total.get(name, 0.0) + float(score) * int(size)
             weight[name] = weight.get(name, 0) + int(size)
-    names = sorted(total)
-    undefined = {k: v for part in parts for k, v in part.undefined.items() if k not in total}
+    names = sorted(set(total) - set(undefined))
     scores = np.array([total[name] / weight[name] for name in names])
     return UnitScores(tuple(names), scores, np.array([weight[name] for name in names], dtype=np.int64), undefined)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikeneuro.bench.scores import as_predictions
 from spikeneuro.bench.store import Store
-from spikeneuro.evaluation import METRICS, average_units, top_label_curve, unit_scores
+from spikeneuro.evaluation import METRICS, top_label_curve, unit_scores_over
 from spikeneuro.report import plots
 from spikeneuro.report.style import to_svg
 from spikeneuro.report.tables import Row, by_candidate
@@ -44,8 +44,7 @@ def _units(store: Store, experiment: Row, done: Sequence[Row]) -> dict[str, list
     result = {}
     for candidate, cells in by_candidate(done).items():
         found = [as_predictions(store.predictions(cell["key"]), cell["seed"]) for cell in cells]
-        parts = [unit_scores(one, experiment["scorer"], experiment["task"]) for one in found]
-        units = average_units(parts)
+        units = unit_scores_over(found, experiment["scorer"], experiment["task"])
         if units.undefined or len(set(units.scores.tolist())) <= 2:
             return None
         result[candidate] = units.scores.tolist()

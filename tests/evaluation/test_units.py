@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from spikeneuro.errors import InputError
-from spikeneuro.evaluation import Predictions, average_units, compare, step_counts, summarise, unit_scores
+from spikeneuro.evaluation import (
+    Predictions,
+    average_units,
+    compare,
+    step_counts,
+    summarise,
+    unit_scores,
+    unit_scores_over,
+)
 from spikeneuro.evaluation.statistics import bootstrap_interval, paired_permutation_test
 
 SUBJECTS = np.repeat(["S1", "S2", "S3", "S4", "S5", "S6"], 10)
@@ -100,6 +108,59 @@ def test_units_tested_for_one_model_only_are_left_out_and_said():
     assert found.note == "2 unit(s) tested for one of the two only are left out"
     apart = Predictions(["X"] * 4, [0, 1, 0, 1], [0, 1, 0, 1])
     assert compare([apart], [few]).note == "the two models were tested on no common unit"
+
+
+def test_a_metric_undefined_in_a_fold_of_a_unit_is_that_of_all_its_folds():
+    """One fold all right, another of one class all wrong: the second must not vanish."""
+    folds = [
+        Predictions(["a"] * 4 + ["b"] * 4, [0, 1, 0, 1] * 2, [0, 1, 0, 1] * 2),
+        Predictions(["a"] * 4 + ["b"] * 4, [1, 1, 1, 1, 0, 1, 0, 1], [0, 0, 0, 0, 1, 0, 0, 1]),
+    ]
+    found = unit_scores_over(folds, "balanced_accuracy")
+    expected = [
+        sk.balanced_accuracy_score([0, 1, 0, 1, 1, 1, 1, 1], [0, 1, 0, 1, 0, 0, 0, 0]),
+        sk.balanced_accuracy_score([0, 1] * 4, [0, 1, 0, 1, 1, 0, 0, 1]),
+    ]
+    assert found.scores == pytest.approx(expected)
+    assert summarise(folds, "balanced_accuracy").value == pytest.approx(np.mean(expected))
+
+
+def test_a_unit_undefined_in_one_run_is_not_judged_by_the_others():
+    varied = Predictions(["a"] * 4 + ["b"] * 4, np.arange(8.0), np.arange(8.0) ** 2, run=0)
+    constant = Predictions(["a"] * 4 + ["b"] * 4, np.arange(8.0), np.r_[np.ones(4), np.arange(4.0)], run=1)
+    found = unit_scores_over([varied, constant], "pearson_r", "regression")
+    assert (found.units, list(found.undefined)) == (("b",), ["a"])
+
+
+def test_folds_without_the_last_class_know_it_all_the_same():
+    folds = [
+        Predictions(list("ab"), [0, 1], [0, 1], n_classes=3),
+        Predictions(list("ab"), [2, 1], [1, 1], n_classes=3),
+    ]
+    found = summarise(folds, "balanced_accuracy")
+    assert found.value == pytest.approx(sk.balanced_accuracy_score([0, 1, 2, 1], [0, 1, 1, 1]))
+
+
+@pytest.mark.parametrize(("predicted", "value"), [(1, 1.0), (0, 0.0)])
+def test_units_all_right_or_all_wrong_have_wilsons_interval(predicted, value):
+    found = summarise([Predictions(np.arange(20), np.ones(20, int), np.full(20, predicted))])
+    share = 1 / (1 + 20 / 3.8414588)  # z^2 / (n + z^2): the far limit where all trials agree
+    assert (found.low, found.high) == pytest.approx((1 - share, 1.0) if value else (0.0, share))
+    assert found.note.endswith("so the interval is Wilson's")
+
+
+def test_no_interval_has_no_width():
+    half = Predictions(SUBJECTS, np.tile([0, 1], 30), np.zeros(60, int))
+    found = summarise([half])
+    assert (found.value, found.low, found.high) == (0.5, None, None)
+    assert found.note == "all units score the same, so no interval"
+    same = compare([trials(0)], [trials(0)])
+    assert (same.difference, same.low, same.high, same.p_value) == (0.0, None, None, 1.0)
+    assert same.note == "the difference is the same in all units, so it has no interval"
+    right = one_class_units(0, 1.0)
+    pooled = summarise([right], "balanced_accuracy")
+    assert (pooled.value, pooled.low) == (1.0, None)
+    assert "equal in every resample, so no interval" in pooled.note
 
 
 # Units of one class: the metric of all samples together
