@@ -32,10 +32,9 @@ def cached_kernel(function: Callable[..., None]) -> Any:
     Numba has no public way to choose the stamp. In a release that keeps it elsewhere, the kernel is not kept on disk:
     every process then compiles it anew, which is slow, but never runs code that was changed since.
     """
-    options = {"nogil": True, "error_model": "numpy"}
-    kernel = numba.njit(cache=True, **options)(function)
-    kept = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    kernel: Any = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+    kept: Any = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
     if not hasattr(kept, "_source_stamp"):
-        return numba.njit(**options)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
     kept._source_stamp = _STAMP
     return kernel
