@@ -1,7 +1,7 @@
 """From a candidate to an unfitted estimator that fits the recordings."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,11 @@ _CLASSIFIER_ONLY = ("class_weight", "label_smoothing")
 _PREFIXES = ("optimizer__", "net__")
 #: Set by the harness, so not a candidate's to choose.
 _OURS = ("model", "sfreq", "random_state", "verbose", "callbacks")
+#: Arguments of the net that the estimator itself gives.
+_SET_BY_ESTIMATOR = (
+    "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "iterator_train", "iterator_valid",
+    "train_split", "callbacks", "device", "verbose", "kwargs",
+)  # fmt: skip
 
 
 def build(candidate: Candidate, recordings: Recordings, task: str, seed: int) -> Any:
@@ -85,10 +90,23 @@ def _check(candidate: Candidate, recordings: Recordings, task: str) -> None:
 
 
 def _check_training(candidate: Candidate, task: str) -> None:
+    """Refuse training arguments that are unknown, or of which every fit would complain."""
+    training = _training(candidate, task)
     known = [name for name in inspect.signature(_estimator_class("classification")).parameters if name not in _OURS]
-    for name in _training(candidate, task):
+    for name in training:
         if name not in known and not name.startswith(_PREFIXES):
             raise InputError(f"training has no argument {name!r}; {suggestion(name, known)}")
+    _check_net_options([name.removeprefix("net__") for name in training if name.startswith("net__")])
+    _estimator_class(task)(candidate.model, **training)._check_parameters()
+
+
+def _check_net_options(names: Iterable[str]) -> None:
+    from skorch import NeuralNet
+
+    known = [name for name in inspect.signature(NeuralNet).parameters if name not in _SET_BY_ESTIMATOR]
+    for name in names:
+        if name.partition("__")[0] not in known:
+            raise InputError(f"net__{name} is no option of the net; {suggestion(name, known)}")
 
 
 def input_kind(recordings: Recordings) -> str:

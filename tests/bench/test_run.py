@@ -286,6 +286,27 @@ def test_wrong_input_and_training_arguments_are_found_before_anything_runs(make_
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ("max_epochs: ten", "max_epochs must be an integer, got 'ten'"),
+        ("max_epochs: 2, monitor: valid_acuracy", "did you mean 'valid_accuracy'"),
+        ("max_epochs: 2, optimizer__foo: 1", "has no option 'foo'"),
+        ("max_epochs: 2, net__usecaching: true", "net__usecaching is no option of the net; did you mean 'use_caching'"),
+        ("max_epochs: 2, net__optimizer: x", "net__optimizer is no option of the net"),
+        ("max_epochs: 2, device: gpu", "device='gpu'"),
+        ("max_epochs: 2, rate_band: 0.5", "rate_band must be a pair"),
+        ("max_epochs: 2, lr: -1", "lr must lie in"),
+    ],
+)
+def test_training_arguments_that_every_fit_would_refuse_start_no_run(make_suite, tmp_path, training, message):
+    assert "max_epochs: 2" in NETWORKS
+    with pytest.raises(InputError, match="candidate 'snn': ") as caught:
+        run(make_suite(NETWORKS.replace("max_epochs: 2", training)), tmp_path / "out")
+    assert message in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_leaking_split_is_refused_unless_its_name_says_so(make_suite, tmp_path):
     good = make_suite().read_text()
     leaky = "method: leaky-stratified-k-fold, params: {n_splits: 3}"
