@@ -1,12 +1,14 @@
 """Files that are whole or absent: atomic writes, checked reads and fingerprints."""
 
+import csv
 import hashlib
 import lzma
 import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,30 @@ from spikeneuro.errors import DataNotFoundError, InputError
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write `content` to `path` through a temporary file in the same folder, fsync and rename."""
+    """Write `content` to `path` through a temporary file in the same folder, fsync and rename.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be written.
+    """
     path = Path(path)
+    with writable(path):
+        _write(path, content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn what making or writing a file or folder may raise into an `InputError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise InputError(f"{path} cannot be written ({reason}); choose another place.") from error
+
+
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -50,6 +72,51 @@ def read_arrays(path: Path) -> dict[str, Any]:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
         raise InputError(f"{path}: truncated or damaged ({' '.join(str(error).split())}).") from error
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what reading a text file or table may raise into an `InputError` that names `path`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise DataNotFoundError(f"{path}: no such file.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file (byte {error.start} is not {error.encoding}).") from error
+    # pandas' EmptyDataError and ParserError are ValueErrors.
+    except (OSError, ValueError, EOFError, csv.Error, zlib.error, lzma.LZMAError) as error:
+        raise InputError(f"{path}: empty, damaged or not a table ({' '.join(str(error).split())[:200]}).") from error
+
+
+def read_table(path: str | Path, columns: Iterable[str] = (), **options: Any) -> Any:
+    """Table (pandas DataFrame) of a text file.
+
+    Parameters
+    ----------
+    path : path
+    columns : iterable of str
+        Columns that must be there.
+    **options
+        As for `pandas.read_csv`.
+
+    Raises
+    ------
+    DataNotFoundError
+        If there is no such file.
+    InputError
+        If it is empty, not text, has rows of different lengths, or lacks a column.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    with readable(path):
+        table = pd.read_csv(path, **options)
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise InputError(f"{path}: it has no column {missing[0]!r} (columns: {', '.join(map(str, table))}).")
+    return table
 
 
 def fingerprint(parts: Iterable[Any]) -> str:

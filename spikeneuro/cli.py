@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from spikeneuro._validation import check_choice, suggestion
 from spikeneuro._version import __version__
 from spikeneuro.errors import InputError
 
@@ -93,8 +92,10 @@ def results(
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help=f"What to list: {', '.join(Listed)}.")]) -> None:
     """List models, encoders, data sets or suites."""
-    check_choice(what, Listed, "list")
+    from spikeneuro._validation import check_choice
     from spikeneuro.bench import listing
+
+    check_choice(what, Listed, "list")
 
     listing.show(what)
 
@@ -201,6 +202,8 @@ def _exit_status(arguments: list[str]) -> int:
 
 def _usage_message(error: Any) -> str:
     """What is wrong with the arguments, in a line, with the nearest name there is."""
+    from spikeneuro._validation import suggestion
+
     possible = getattr(error, "possibilities", None)
     text = f"{error.message}; {suggestion(error.option_name, possible)}" if possible else error.format_message()
     return " ".join(str(text).split())

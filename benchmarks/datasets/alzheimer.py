@@ -7,8 +7,8 @@ the subject and slice of every image were recovered from the file names.
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
+from spikeneuro._files import read_table
 from spikeneuro._validation import check_choice, check_number
 from spikeneuro.data import Recordings, data_root
 from spikeneuro.data.from_images import from_image_folder
@@ -37,12 +37,13 @@ def load(
     check_choice(subset, ("all", "paper"), "subset")
     check_number(every, "every", low=1, high=32, integer=True)
     archive = data_root("images", "alzheimer_mri_4class", "alzheimer_mri_4class_176x208.zip")
-    index = pd.read_csv(data_root("images", "alzheimer_mri_4class", "index.csv"))
+    columns = ["path", "subject", "slice", "kaggle_split"]
+    index = read_table(data_root("images", "alzheimer_mri_4class", "index.csv"), columns)
     recordings = from_image_folder(
         archive,
         size=None if size is None else (int(size[0]), int(size[1])),
         classes=CLASSES,
-        index=index[["path", "subject", "slice", "kaggle_split"]],
+        index=index[columns],
         description="Alzheimer's Dataset (4 class of images), ODbL; clinical origin undocumented",
     )
     if every > 1:

@@ -10,7 +10,7 @@ import mne
 import numpy as np
 import pandas as pd
 
-from spikeneuro._files import read_arrays
+from spikeneuro._files import read_arrays, read_table
 from spikeneuro.data import Recordings, data_root
 from spikeneuro.data.preprocess import Preprocessing
 from spikeneuro.errors import InputError
@@ -42,7 +42,9 @@ def load(
         New sampling rate in hertz.
     """
     chosen = list(SUBJECTS) if subjects is None else list(subjects)
-    people = pd.read_csv(data_root("eeg", "eegmat", "subject-info.csv")).set_index("Subject")
+    people = read_table(data_root("eeg", "eegmat", "subject-info.csv"), ("Subject", "Age", "Count quality")).set_index(
+        "Subject"
+    )
     segments, labels, rows = [], [], []
     for number in chosen:
         if number not in SUBJECTS:

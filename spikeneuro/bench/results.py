@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from spikeneuro._files import write_atomic
+from spikeneuro._files import readable, write_atomic
 from spikeneuro.bench import compact
 from spikeneuro.bench.scores import as_predictions
 from spikeneuro.bench.store import Store
@@ -23,7 +23,7 @@ _CONTEXT = (
 )  # fmt: skip
 _PLACE = ("candidate", "model", "spiking", "kind", "fold", "fold_name", "seed", "key", "status", "error")
 _DETAIL = ("started", "duration", "n_train", "n_validation", "n_test", "validation_groups", "test_groups")
-_ORIGIN = ("notes", "versions", "machine", "threads", "command")
+_ORIGIN = ("cost_model", "notes", "versions", "machine", "threads", "command")
 FIELDS = (*_CONTEXT, *_PLACE, "unit_predictions", "metrics", *_DETAIL, *AVERAGED, "other_ops", *_ORIGIN)
 _JSON = {
     "reference", "candidates", "split", "unit_predictions", "metrics", "validation_groups", "test_groups", "other_ops",
@@ -61,7 +61,7 @@ def write_csv(folder: str | Path, csv_dir: str | Path) -> Path:
 def read_csv(path: str | Path) -> list[dict[str, Any]]:
     """Rows of a CSV file written by `write_csv`, with their types back."""
     path = Path(path)
-    with path.open(newline="", encoding="utf-8") as stream:
+    with readable(path), path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         if tuple(reader.fieldnames or ()) != FIELDS:
             raise InputError(f"{path} does not have the columns of a results file; write it anew from its run folder.")
@@ -114,7 +114,7 @@ def _lines(store: Store, run: Mapping[str, Any]) -> Iterable[dict[str, str]]:
             row["model"] = context["candidates"][place["candidate"]]
         units = None
         if row["status"] == "ok":
-            predictions = as_predictions(store.predictions(row["key"]), row["seed"])
+            predictions = as_predictions(store.predictions(row["key"]), row["seed"], experiment)
             units = compact.encode(experiment["scorer"], experiment["task"], predictions)
         error = (row.get("error") or "").strip().splitlines()
         values = {
@@ -122,8 +122,6 @@ def _lines(store: Store, run: Mapping[str, Any]) -> Iterable[dict[str, str]]:
             **context,
             "unit_predictions": units,
             "error": error[-1] if error else None,
-            "machine": run["machine"],
-            "threads": run["threads"],
         }
         yield {name: _written(name, values.get(name)) for name in FIELDS}
 

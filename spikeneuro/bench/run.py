@@ -17,7 +17,7 @@ from typing import Any
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from spikeneuro._files import write_atomic
+from spikeneuro._files import writable, write_atomic
 from spikeneuro._validation import check_number
 from spikeneuro.bench.cell import Outcome, run_cell, versions
 from spikeneuro.bench.plan import Cell, Plan, make_plan
@@ -125,7 +125,8 @@ def run(
     folder = default_folder(suite) if out is None else Path(out)
     with ExitStack() as stack:
         # A folder that is not there yet is left alone until the plan stands; another run may make it meanwhile.
-        held = folder.exists()
+        with writable(folder):  # a name may be too long to be looked up
+            held = folder.exists()
         if held:
             stack.enter_context(_claimed(folder, suite))
         plan = make_plan(suite, reporter.say)

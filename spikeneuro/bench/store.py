@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeneuro._files import writable
 from spikeneuro.bench.schema import (
     APPLICATION_ID,
     CELL_COLUMNS,
@@ -81,8 +82,6 @@ class Store:
     ) -> None:
         self.close()
 
-    # --- written by the run -------------------------------------------------------------------------------------
-
     def write(
         self,
         row: Mapping[str, Any],
@@ -134,8 +133,6 @@ class Store:
         """Note the time at which run `number` came to its end; an interrupted run has none."""
         with self._connection as connection:
             connection.execute("UPDATE runs SET ended = ? WHERE id = ?", (ended, number))
-
-    # --- read by anyone -----------------------------------------------------------------------------------------
 
     def rows(self, experiment: str | None = None, status: str | None = None) -> list[dict[str, Any]]:
         """Rows that count, one per cell of the plan, in the plan's order (in a store without plan: newest per cell).
@@ -253,13 +250,18 @@ def locked(folder: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        If another run holds the folder.
+        If another run holds the folder, or it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(folder / ".lock", timeout=0, isolation_level=None)) as connection:
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
         try:
+            connection = sqlite3.connect(folder / ".lock", timeout=0, isolation_level=None)
+            stack.enter_context(closing(connection))
             connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise InputError(f"{folder} cannot be written ({error}); choose another folder with --out.") from error
             raise InputError(
                 f"another run is writing to {folder} ({error}); wait for its end or choose another folder with --out."
             ) from error

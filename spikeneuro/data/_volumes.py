@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spikeneuro.errors import DataNotFoundError, InputError
+from spikeneuro._files import read_table
+from spikeneuro.errors import InputError
 
 Array = NDArray[Any]
 
@@ -52,9 +53,7 @@ def read_events(events: Any, name: str) -> pd.DataFrame:
     """Table of events with finite onsets, positive durations and a trial type."""
     if isinstance(events, (str, Path)):
         name = str(events)
-        if not Path(events).is_file():
-            raise DataNotFoundError(f"{events}: no such file.")
-        table = pd.read_csv(events, sep="\t")
+        table = read_table(events, sep="\t")
     else:
         table = pd.DataFrame(events)
     missing = [column for column in ("onset", "duration", "trial_type") if column not in table]

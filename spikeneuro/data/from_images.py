@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spikeneuro._files import read_table
 from spikeneuro._validation import suggestion
 from spikeneuro.data._checks import encode_labels
 from spikeneuro.data.recordings import Recordings
@@ -145,7 +146,7 @@ def _subject(pattern: str, file: str) -> str:
 
 
 def _with_index(table: pd.DataFrame, index: Any) -> pd.DataFrame:
-    rows = index if isinstance(index, pd.DataFrame) else pd.read_csv(index)
+    rows = index if isinstance(index, pd.DataFrame) else read_table(index, ("path",))
     if "path" not in rows:
         raise InputError(f"the index has no column 'path'; it has {', '.join(map(str, rows.columns))}.")
     twice = rows["path"][rows["path"].duplicated()]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spikeneuro._files import read_table
 from spikeneuro._validation import check_choice, check_number, suggestion
 from spikeneuro.data import _nifti, _volumes
 from spikeneuro.data._checks import encode_labels
@@ -271,7 +272,7 @@ def _runs(
 def _confounds(noise: Any, n_volumes: int, name: str) -> Array:
     if isinstance(noise, (str, Path)):
         header = 0 if Path(noise).suffix == ".tsv" else None
-        table = pd.read_csv(noise, sep="\t" if header == 0 else r"\s+", header=header)
+        table = read_table(noise, sep="\t" if header == 0 else r"\s+", header=header)
     else:
         table = pd.DataFrame(noise)
     values = table.apply(pd.to_numeric, errors="coerce").to_numpy(float)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeneuro._files import readable
 from spikeneuro._validation import check_number
 from spikeneuro.data._checks import encode_labels
 from spikeneuro.data.recordings import Recordings
-from spikeneuro.errors import DataNotFoundError, InputError
+from spikeneuro.errors import InputError
 
 Array = NDArray[Any]
 
@@ -103,12 +104,12 @@ def from_timeseries(
 
 def read_table(path: Path) -> tuple[Array, list[str]]:
     """Values ``(rows, columns)`` of one file, and the names of its columns."""
-    if not path.is_file():
-        raise DataNotFoundError(f"{path}: no such file.")
     suffix = path.suffix.lower()
     if suffix not in _SEPARATORS:
         raise InputError(f"{path}: suffix {path.suffix!r} is unknown; use one of {', '.join(_SEPARATORS)}.")
-    lines = [line for line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1) if line[1].strip()]
+    with readable(path):
+        text = path.read_text(encoding="utf-8-sig")
+    lines = [line for line in enumerate(text.splitlines(), 1) if line[1].strip()]
     if not lines:
         raise InputError(f"{path}: the file is empty.")
     separator = _SEPARATORS[suffix]

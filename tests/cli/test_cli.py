@@ -176,6 +176,27 @@ def test_interruption_while_planning(here, monkeypatch, capsys):
     assert err.startswith("interrupted before the first cell")
 
 
+@pytest.mark.parametrize("place", ["taken/deeper", "x" * 300, "held"])
+def test_places_that_cannot_be_written_are_named(here, monkeypatch, capsys, place):
+    (here / "taken").write_text("a file")
+    (here / "held" / ".lock").mkdir(parents=True)
+    code, _, err = call(monkeypatch, capsys, "run", "suite.yaml", "--out", place)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"error: {place} cannot be written (")
+    call(monkeypatch, capsys, "run", "suite.yaml", "--out", "good")
+    code, _, err = call(monkeypatch, capsys, "results", "good", "--csv-dir", "taken", "--md", "page.md")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "taken/blobs.csv cannot be written (" in err
+
+
+def test_a_damaged_file_of_results_is_named(here, monkeypatch, capsys):
+    (here / "results").mkdir()
+    (here / "results" / "one.csv").write_bytes(bytes(range(256)))
+    code, _, err = call(monkeypatch, capsys, "results", "--csv-dir", "results", "--md", "page.md")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "results/one.csv" in err
+
+
 def test_failed_cells_end_with_1_and_the_others_are_there(here, monkeypatch, capsys):
     bad = SUITE.replace("model: nearest-neighbour", "model: pca-svm, params: {n_components: 900}")
     (here / "suite.yaml").write_text(bad)
