@@ -88,6 +88,8 @@ def _run(cell: Cell, threads: int) -> Outcome:
         "duration": time.perf_counter() - begin,
         "notes": measured.notes or None,
         "versions": versions(),
+        "machine": measure.processor(),
+        "threads": threads,
     }
     if status == "failed":
         return Outcome(row)

@@ -4,9 +4,9 @@ Three forms, whichever is smallest and sufficient:
 
 - accuracy: ``{"correct": {unit: [correct, counted]}}``; where every sample is a unit,
   ``{"samples": "0-4,7", "bits": "fd"}`` (bit i, counted from the left, says whether sample i of the list is right);
-- other metrics made of confusion counts: ``{"confusion": {unit: {"truth>prediction": count}}}``;
-- all others: ``{"unit": [...], "truth": [...], "prediction": [...], "columns": [...]}``, the last with probabilities or
-  decision values where there are any.
+- other metrics made of confusion counts: ``{"confusion": {unit: {"truth>prediction": count}}, "k": classes}``;
+- all others: ``{"unit": [...], "truth": [...], "prediction": [...], "k": classes}``, and ``"probability"`` or
+  ``"decision"`` where there are any; ``"k"`` is left out for regression.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeneuro.errors import InputError
 from spikeneuro.evaluation import METRICS, Predictions
 
 #: Significant digits of real numbers; more than single precision has.
@@ -33,10 +34,12 @@ def encode(metric: str, task: str, predictions: Predictions) -> dict[str, Any]:
             for name, values in (("probability", predictions.proba), ("decision", predictions.decision))
             if values is not None
         }
+        columns["k"] = _number_of_classes(predictions)
         return _raw(units, predictions.y_true, predictions.y_pred, columns)
-    names, counts = _counts(units, predictions)
+    k = _number_of_classes(predictions)
+    names, counts = _counts(units, predictions, k)
     if metric != "accuracy":
-        return {"confusion": {name: _sparse(table) for name, table in zip(names, counts, strict=True)}}
+        return {"confusion": {name: _sparse(table) for name, table in zip(names, counts, strict=True)}, "k": k}
     correct, counted = np.trace(counts, axis1=1, axis2=2), counts.sum(axis=(1, 2))
     if counted.max() == 1 and all(name.isdecimal() for name in names):
         order = np.argsort([int(name) for name in names])
@@ -61,8 +64,7 @@ def decode(value: Mapping[str, Any], seed: int) -> Predictions:
             for pair, count in cells.items()
         ]
         unit, truth, predicted, count = np.array(entries).T
-        k = int(max(truth.max(), predicted.max())) + 1
-        counts = np.zeros((len(value["confusion"]), k, k), dtype=np.int64)
+        counts = np.zeros((len(value["confusion"]), value["k"], value["k"]), dtype=np.int64)
         counts[unit, truth, predicted] = count
         return Predictions(np.array(list(value["confusion"])), run=seed, confusion=counts)
     columns = {name: np.array(value[name]) for name in ("probability", "decision") if name in value}
@@ -73,10 +75,20 @@ def decode(value: Mapping[str, Any], seed: int) -> Predictions:
         columns.get("probability"),
         columns.get("decision"),
         run=seed,
+        n_classes=value.get("k"),
     )
 
 
-def _counts(units: NDArray[Any], predictions: Predictions) -> tuple[list[str], NDArray[np.int64]]:
+def _number_of_classes(predictions: Predictions) -> int:
+    """Classes of the experiment; those that occur are too few where a fold lacks the last one."""
+    if predictions.confusion is not None:
+        return int(np.shape(predictions.confusion)[-1])
+    if predictions.n_classes is None:
+        raise InputError("predictions of classes need their number of classes to be kept.")
+    return predictions.n_classes
+
+
+def _counts(units: NDArray[Any], predictions: Predictions, k: int) -> tuple[list[str], NDArray[np.int64]]:
     """Names of the units and their confusion counts ``(units, k, k)``."""
     names, codes = np.unique(units, return_inverse=True)
     if predictions.confusion is not None:
@@ -84,7 +96,6 @@ def _counts(units: NDArray[Any], predictions: Predictions) -> tuple[list[str], N
         np.add.at(counts, codes, predictions.confusion)
     else:
         truth, predicted = np.asarray(predictions.y_true), np.asarray(predictions.y_pred)
-        k = int(max(truth.max(), predicted.max())) + 1
         counts = np.zeros((len(names), k, k), dtype=np.int64)
         np.add.at(counts, (codes, truth, predicted), 1)
     return names.tolist(), counts

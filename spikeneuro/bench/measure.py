@@ -1,5 +1,6 @@
 """What is measured on a fitted estimator: size, operations and energy, spike rates, time, memory, a raster."""
 
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -40,6 +41,16 @@ def limited_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(threads)
         stack.callback(torch.set_num_threads, before)
         yield
+
+
+def processor() -> str:
+    """Name of the processor of this process."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 class PeakMemory:
@@ -104,6 +115,7 @@ def operations(estimator: Any, X: Any) -> dict[str, Any]:
         "other_ops": others,
         "energy_j": ledger.energy(COST_MODEL) * passes,
         "dense_energy_j": ledger.energy_dense(COST_MODEL) * passes,
+        "cost_model": energy.cost_model(COST_MODEL).identity,
         "ledger": ledger.table().to_dict("records"),
         "spike_rate": ledger.spike_rate,
         "spike_rate_by_layer": {row.name: row.spike_rate for row in ledger.layers if row.neuron_steps} or None,

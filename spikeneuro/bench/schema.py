@@ -7,7 +7,7 @@ the counts of each sample with the truth along the rows. A raster holds one uint
 layer, by the layer's name, of the first test sample, and ``__dt__``, the length of a step in seconds or NaN.
 """
 
-VERSION = 1
+VERSION = 2
 #: Marks the file as a store of this package ("spkn" in ASCII).
 APPLICATION_ID = 0x73706B6E
 
@@ -47,6 +47,7 @@ CELL_COLUMNS = {
     "other_ops": "JSON",  # kind -> number per sample
     "energy_j": "REAL",  # joules per sample, modelled at 45 nm
     "dense_energy_j": "REAL",
+    "cost_model": "TEXT",  # name and fingerprint of the prices behind the two
     "ledger": "JSON",  # list of rows, one per layer
     "spike_rate": "REAL",  # spikes per neuron and step
     "spike_rate_by_layer": "JSON",
@@ -57,6 +58,8 @@ CELL_COLUMNS = {
     "history": "JSON",  # one dict per epoch
     "notes": "JSON",  # column or topic -> remark
     "versions": "JSON",
+    "machine": "TEXT",  # processor that computed this cell
+    "threads": "INTEGER",  # that it might use
     "command": "TEXT",
 }
 

@@ -46,8 +46,11 @@ def predictions_of(
     return {**common, "y_true": y, "prediction": predicted, **columns}, values, notes
 
 
-def as_predictions(arrays: Mapping[str, NDArray[Any]], seed: int) -> Predictions:
-    """Stored predictions of one cell in the form that `spikeneuro.evaluation` judges."""
+def as_predictions(arrays: Mapping[str, NDArray[Any]], seed: int, experiment: Mapping[str, Any]) -> Predictions:
+    """Stored predictions of one cell in the form that `spikeneuro.evaluation` judges.
+
+    The number of classes is that of the experiment: a fold need not hold a sample of each.
+    """
     if "confusion" in arrays:
         return Predictions(arrays["unit"], run=seed, confusion=arrays["confusion"])
     return Predictions(
@@ -57,6 +60,7 @@ def as_predictions(arrays: Mapping[str, NDArray[Any]], seed: int) -> Predictions
         arrays.get("probability"),
         arrays.get("decision"),
         run=seed,
+        n_classes=len(experiment["labels"]) if experiment["labels"] is not None else None,
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from spikeneuro.bench.scores import as_predictions
 from spikeneuro.bench.store import Store
-from spikeneuro.evaluation import METRICS, Estimate, Predictions, compare, summarise
+from spikeneuro.evaluation import METRICS, Comparison, Estimate, Predictions, compare, holm, summarise
 
 #: Columns averaged over a candidate's finished cells.
 AVERAGED = (
@@ -17,10 +17,13 @@ AVERAGED = (
     "train_seconds", "inference_seconds_per_sample", "peak_memory_bytes",
 )  # fmt: skip
 
+#: Seeds from which on their spread is shown.
+LEAST_SEEDS = 3
+
 COLUMNS = (
     "experiment", "candidate", "model", "spiking", "kind", "metric", "score", "low", "high", "unit", "n_units",
-    "rival", "difference", "difference_low", "difference_high", "p", *AVERAGED, "n_ok", "n_failed", "n_missing",
-    "n_stale", "note",
+    "rival", "difference", "difference_low", "difference_high", "p", "n_common", "n_seeds", "seed_sd", *AVERAGED,
+    "n_ok", "n_failed", "n_missing", "n_stale", "note",
 )  # fmt: skip
 
 
@@ -67,7 +70,9 @@ def summary(store: Store) -> pd.DataFrame:
     -------
     DataFrame
         Columns: ``experiment, candidate, model, spiking, kind``; ``metric, score, low, high, unit, n_units``;
-        ``rival`` (the candidate compared with), ``difference, difference_low, difference_high, p``; means over cells
+        ``rival`` (the candidate compared with), ``difference, difference_low, difference_high, p, n_common`` (units
+        that both were tested on); ``n_seeds`` and, from three on, ``seed_sd``, the standard deviation of the score
+        between seeds, which neither interval nor p-value contains; means over cells
         of parameters, bytes, operations and energy (J) per sample, spike rate (spikes per neuron and step), training
         and inference time (s), memory; ``n_ok, n_failed, n_missing, n_stale`` cells; ``note``. NaN where undefined.
     """
@@ -81,7 +86,7 @@ def summary(store: Store) -> pd.DataFrame:
             finished = [row for row in own if row["status"] == "ok"]
             by_candidate[candidate] = CandidateCells(
                 own,
-                [as_predictions(store.predictions(row["key"]), row["seed"]) for row in finished],
+                [as_predictions(store.predictions(row["key"]), row["seed"], experiment) for row in finished],
                 task,
                 store.counts(name, candidate),
             )
@@ -93,7 +98,7 @@ def summary(store: Store) -> pd.DataFrame:
 def as_frame(lines: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Lines as a table with the columns of a summary, numbers as floats with NaN for what is undefined."""
     frame = pd.DataFrame(list(lines), columns=list(COLUMNS))
-    numeric = ["score", "low", "high", "difference", "difference_low", "difference_high", "p", *AVERAGED]
+    numeric = ["score", "low", "high", "difference", "difference_low", "difference_high", "p", "seed_sd", *AVERAGED]
     return frame.astype(dict.fromkeys(numeric, float))
 
 
@@ -112,6 +117,9 @@ def summarise_experiment(
     lines = []
     for candidate, cells in by_candidate.items():
         row = entry(models[candidate])
+        found = None
+        if rival is not None and candidate != rival and candidate in estimates:
+            found = compare(cells.predictions, by_candidate[rival].predictions, metric, cells.task)
         lines.append({
             "experiment": name,
             "candidate": candidate,
@@ -121,12 +129,19 @@ def summarise_experiment(
             "metric": metric,
             "unit": unit,
             **_score(estimates.get(candidate)),
-            **_difference(candidate, rival, metric, by_candidate, estimates),
+            **_difference(rival, found),
+            **_seeds(cells, metric),
             **_means(cells.rows),
             **{f"n_{state}": cells.counts[state] for state in ("ok", "failed", "missing", "stale")},
-            "note": _note(estimates.get(candidate), cells),
+            "note": _note(estimates.get(candidate), found, cells),
         })  # fmt: skip
     return lines
+
+
+def adjusted(p_values: pd.Series) -> pd.Series:
+    """P-values of one experiment after Holm's correction for their number."""
+    given = p_values.dropna()
+    return pd.Series(holm(given.tolist()) if len(given) else [], index=given.index, dtype=float).reindex(p_values.index)
 
 
 def _rival(
@@ -151,20 +166,34 @@ def _score(estimate: Estimate | None) -> dict[str, Any]:
     return {"score": estimate.value, "low": estimate.low, "high": estimate.high, "n_units": estimate.n_units}
 
 
-def _difference(
-    candidate: str,
-    rival: str | None,
-    metric: str,
-    by_candidate: Mapping[str, CandidateCells],
-    estimates: Mapping[str, Estimate],
-) -> dict[str, Any]:
+def _difference(rival: str | None, found: Comparison | None) -> dict[str, Any]:
     """Comparison with the rival; the rival itself has none."""
-    names = ("difference", "difference_low", "difference_high", "p")
-    if rival is None or candidate == rival or candidate not in estimates:
-        return {"rival": rival, **dict.fromkeys(names)}
-    own, other = by_candidate[candidate], by_candidate[rival]
-    found = compare(own.predictions, other.predictions, metric, own.task)
-    return {"rival": rival, **dict(zip(names, (found.difference, found.low, found.high, found.p_value), strict=True))}
+    if found is None:
+        return {
+            "rival": rival,
+            **dict.fromkeys(("difference", "difference_low", "difference_high", "p")),
+            "n_common": 0,
+        }
+    return {
+        "rival": rival,
+        "difference": found.difference,
+        "difference_low": found.low,
+        "difference_high": found.high,
+        "p": found.p_value,
+        "n_common": found.n_units,
+    }
+
+
+def _seeds(cells: CandidateCells, metric: str) -> dict[str, Any]:
+    """Number of seeds and, from three on, the standard deviation of the score between them."""
+    by_seed: dict[Any, list[Predictions]] = {}
+    for one in cells.predictions:
+        by_seed.setdefault(one.run, []).append(one)
+    if len(by_seed) < LEAST_SEEDS:
+        return {"n_seeds": len(by_seed), "seed_sd": None}
+    scores = [summarise(own, metric, cells.task, n_resamples=1).value for own in by_seed.values()]
+    defined = [score for score in scores if score is not None]
+    return {"n_seeds": len(by_seed), "seed_sd": float(np.std(defined, ddof=1)) if len(defined) == len(scores) else None}
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -176,9 +205,14 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     return means
 
 
-def _note(estimate: Estimate | None, cells: CandidateCells) -> str:
-    parts = [] if estimate is None or not estimate.note else [estimate.note]
+def _note(estimate: Estimate | None, found: Comparison | None, cells: CandidateCells) -> str:
+    """What is special about the score, how it was compared, and what is missing; each part once."""
+    parts = [] if estimate is None else estimate.note.split("; ")
+    if found is not None:
+        if found.p_value is not None:
+            parts.append(f"compared over {found.n_units} unit(s) by {found.method}")
+        parts += found.note.split("; ")
     counts = cells.counts
     if counts["ok"] < counts["planned"]:
         parts.append(f"incomplete: {counts['ok']} of {counts['planned']} cells")
-    return "; ".join(parts)
+    return "; ".join(dict.fromkeys(filter(None, parts)))

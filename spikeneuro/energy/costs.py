@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -45,6 +47,15 @@ class CostModel:
     boundary: str
     picojoules: Mapping[str, float]
     assumptions: tuple[str, ...]
+
+    @property
+    def identity(self) -> str:
+        """Name with the first digits of a hash of the prices, for instance ``horowitz45-fp32 sha256:0123456789ab``.
+
+        Energies modelled under different identities must not be compared.
+        """
+        prices = json.dumps(dict(self.picojoules), sort_keys=True)
+        return f"{self.name} sha256:{hashlib.sha256(prices.encode()).hexdigest()[:12]}"
 
     def price(self, counts: OperationCounts) -> float:
         """Energy in joules of `counts`: the sum over kinds of number times price."""

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from spikeneuro.bench.scores import as_predictions
 from spikeneuro.bench.store import Store
+from spikeneuro.bench.wording import plural
 from spikeneuro.evaluation import METRICS, top_label_curve, unit_scores_over
 from spikeneuro.report import plots
 from spikeneuro.report.style import to_svg
 from spikeneuro.report.tables import Row, by_candidate
-from spikeneuro.report.words import guess, metric_name, plural, pooled
+from spikeneuro.report.words import guess, metric_name, pooled
 
 #: Bins of the reliability curves, of equal width.
 BINS = 10
@@ -43,7 +44,7 @@ def _units(store: Store, experiment: Row, done: Sequence[Row]) -> dict[str, list
         return None
     result = {}
     for candidate, cells in by_candidate(done).items():
-        found = [as_predictions(store.predictions(cell["key"]), cell["seed"]) for cell in cells]
+        found = [as_predictions(store.predictions(cell["key"]), cell["seed"], experiment) for cell in cells]
         units = unit_scores_over(found, experiment["scorer"], experiment["task"])
         if units.undefined or len(set(units.scores.tolist())) <= 2:
             return None

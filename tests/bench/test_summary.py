@@ -17,7 +17,7 @@ from spikeneuro.errors import DataNotFoundError, InputError
 from spikeneuro.evaluation import Predictions, summarise
 
 
-def made_store(folder, outcomes, *, scorer="accuracy", unit="subject"):
+def made_store(folder, outcomes, *, scorer="accuracy", unit="subject", labels=("no", "yes")):
     """Store with predictions of two candidates: {candidate: {(fold, seed): (units, y, predicted)}}."""
     models = {"snn": "spiking-eegnet", "ann": "cnn1d", "lda": "csp-lda", "none": "lstm"}
     definition = {
@@ -25,7 +25,8 @@ def made_store(folder, outcomes, *, scorer="accuracy", unit="subject"):
         "split": {"method": "leave-groups-out", "params": {"by": "subject"}},
         "within": None,
     }
-    experiment = {"name": "e", "definition": definition, "task": "classification", "scorer": scorer, "unit": unit}
+    experiment = {"name": "e", "definition": definition, "task": "classification", "scorer": scorer, "unit": unit,
+                  "labels": list(labels)}  # fmt: skip
     store = Store(folder, create=True)
     plan = []
     for candidate, cells in outcomes.items():
@@ -36,7 +37,9 @@ def made_store(folder, outcomes, *, scorer="accuracy", unit="subject"):
             if outcome is None:
                 continue
             units, y, predicted = (np.array(values) for values in outcome)
-            row = {**place, "key": key, "status": "ok", "model": models[candidate], "train_seconds": 1.0 + fold}
+            row = {**place, "key": key, "status": "ok", "model": models[candidate], "train_seconds": 1.0 + fold,
+                   "machine": f"processor {seed}", "threads": 1 + seed, "versions": {"torch": f"2.{seed}"},
+                   "cost_model": "prices sha256:0"}  # fmt: skip
             store.write(row, {"index": np.arange(len(y)), "unit": units, "y_true": y, "prediction": predicted})
     store.write_plan(plan, [experiment])
     store.start_run({"suite": "made", "title": "Made", "shuffled": 0, "suite_yaml": "", "command": "x"})
@@ -71,7 +74,14 @@ def test_an_incomplete_candidate_is_said_to_be_so_and_is_no_rival(tmp_path):
         frame = bench.summary(store).set_index("candidate")
     assert frame.loc["ann", "score"] == 1
     assert set(frame["rival"]) == {"lda"}
-    assert frame.loc["ann", "note"] == "incomplete: 1 of 2 cells"
+    assert frame.loc["ann", "note"].split("; ") == [
+        "all units are wholly right, so the interval is Wilson's",
+        "compared over 2 unit(s) by sign flips over units, exact",
+        "2 unit(s) tested for one of the two only are left out",
+        "the difference is the same in all units, so it has no interval",
+        "incomplete: 1 of 2 cells",
+    ]
+    assert frame.loc["ann", "n_common"] == 2
     assert frame.loc["none", "n_missing"] == 1
     assert np.isnan(frame.loc["none", "score"])
 
@@ -86,6 +96,58 @@ def test_a_metric_undefined_inside_units_is_computed_on_all_samples(tmp_path):
     assert "not defined inside" in frame.loc["snn", "note"]
 
 
+def test_the_spread_between_seeds_is_shown_from_three_on(tmp_path):
+    units, y = ["a", "a", "b", "b"], [0, 1, 0, 1]
+    wrong = [[0, 1, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]]  # accuracy 1, 3/4, 1/2
+    cells = {(0, seed): (units, y, predicted) for seed, predicted in enumerate(wrong)}
+    two = {place: outcome for place, outcome in cells.items() if place[1] < 2}
+    with made_store(tmp_path, {"snn": cells, "ann": two}) as store:
+        frame = bench.summary(store).set_index("candidate")
+    assert frame.loc["snn", "seed_sd"] == pytest.approx(np.std([1, 0.75, 0.5], ddof=1))
+    assert frame["n_seeds"].tolist() == [3, 2]
+    assert np.isnan(frame.loc["ann", "seed_sd"])
+
+
+def test_a_fold_without_the_last_class_is_kept_and_scored_in_the_csv(tmp_path):
+    units = ["a", "b"]
+    cells = {(0, 0): (units, [0, 1], [0, 1]), (1, 0): (units, [2, 1], [1, 1])}
+    outcomes = {"snn": cells, "lda": cells}
+    with made_store(tmp_path, outcomes, scorer="balanced_accuracy", labels="xyz") as store:
+        frame = bench.summary(store)
+    # Classes in order: 1 of 1, 2 of 2, 0 of 1
+    assert frame["score"].tolist() == pytest.approx([2 / 3] * 2)
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc"])
+def test_the_compact_form_keeps_classes_that_do_not_occur(metric):
+    case = Predictions(list("aabb"), [0, 1, 0, 1], proba=np.full((4, 3), 1 / 3), y_pred=[0, 1, 1, 0], n_classes=3)
+    back = compact.decode(json.loads(json.dumps(compact.encode(metric, "classification", case))), 0)
+    other = Predictions(list("ab"), [2, 0], proba=np.full((2, 3), 1 / 3), y_pred=[2, 0], n_classes=3)
+    want, got = summarise([case, other], metric), summarise([back, other], metric)
+    assert got.value == pytest.approx(want.value)
+
+
+def test_the_page_states_each_processor_each_set_of_versions_and_the_prices(tmp_path):
+    """Rows of a run that was resumed elsewhere keep where they were made."""
+    from spikeneuro.bench.markdown import page_text
+
+    cells = {(0, seed): (["a", "b"], [0, 1], [0, seed % 2]) for seed in (0, 1, 2)}
+    more = {(0, seed): (["a", "b"], [0, 1], [0, 1]) for seed in (0, 1, 2)}
+    with made_store(tmp_path, {"snn": cells, "lda": more}) as store:
+        experiment = store.experiments()[0]
+        places = store.plan()
+        store.write_plan(places, [{**experiment, "note": None, "n_folds": 1, "description": "d", "simulated": 0}])
+    rows = read_csv(write_csv(tmp_path, tmp_path / "csv"))
+    assert [(row["machine"], row["threads"]) for row in rows[:2]] == [("processor 0", 1), ("processor 1", 2)]
+    text = page_text([("made.csv", rows)])
+    for seed in (0, 1, 2):
+        threads = f"{1 + seed} thread{'s' if seed else ''}"
+        assert f"torch 2.{seed} on processor {seed}, {threads} (2 cells)" in text
+    assert "Energy by prices sha256:0." in text
+    assert "| p | p (Holm) |" in text
+    assert "selected by\nits score on the same test samples" in text
+
+
 @st.composite
 def predictions(draw):
     n = draw(st.integers(4, 20))
@@ -98,7 +160,7 @@ def predictions(draw):
     if draw(st.booleans()):
         units = np.arange(len(y)).astype(str)
     rng = np.random.default_rng(draw(st.integers(0, 99)))
-    return Predictions(units, y, predicted, rng.dirichlet(np.ones(k), size=len(y)), run=3)
+    return Predictions(units, y, predicted, rng.dirichlet(np.ones(k), size=len(y)), run=3, n_classes=k)
 
 
 @settings(max_examples=60, deadline=None)
@@ -110,7 +172,8 @@ def test_the_compact_form_keeps_every_score(case, metric):
     want, got = summarise([case], **options), summarise([back], **options)
     assert (got.n_units, got.method) == (want.n_units, want.method)
     for name in ("value", "low", "high"):
-        assert getattr(got, name) == pytest.approx(getattr(want, name), rel=1e-7), name
+        expected = getattr(want, name)
+        assert getattr(got, name) == (None if expected is None else pytest.approx(expected, rel=1e-7)), name
 
 
 @settings(max_examples=30)
