@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spikeneuro.bench.plan import Cell
+from spikeneuro.bench.wording import DASH, count, energy, limits, number, p_value, plural
 
 
 class Silent:
@@ -131,18 +132,21 @@ def _table(name: str, rows: Any) -> Table:
     first = rows.iloc[0]
     columns: dict[str, Callable[[Any], str]] = {
         "": lambda row: "spiking" if row.spiking else "classical" if row.kind == "pipeline" else "network",
-        "score": lambda row: _number(row.score, ".3f"),
-        "95 % interval": lambda row: f"{_number(row.low, '.3f')} to {_number(row.high, '.3f')}",
-        "difference": lambda row: _number(row.difference, "+.3f"),
-        "p": lambda row: "< 0.001" if row.p < 0.001 else _number(row.p, ".3f"),
-        "spikes/step": lambda row: _number(row.spike_rate, ".3f"),
-        "MACs": lambda row: _count(row.macs),
-        "ACs": lambda row: _count(row.acs),
-        "energy": lambda row: _energy(row.energy_j),
+        "score": lambda row: number(row.score, ".3f"),
+        "95 % interval": lambda row: limits(row.low, row.high, ".3f"),
+        "difference": lambda row: number(row.difference, "+.3f"),
+        "p": lambda row: p_value(row.p),
+        "spikes/step": lambda row: number(row.spike_rate, ".3f"),
+        "MACs": lambda row: count(row.macs),
+        "ACs": lambda row: count(row.acs),
+        "energy": lambda row: energy(row.energy_j),
     }
     cells = {heading: [text(row) for row in rows.itertuples()] for heading, text in columns.items()}
-    shown = {heading: texts for heading, texts in cells.items() if any(texts)}
-    table = Table(title=f"{name}: {first['metric']} over {first['n_units']} {first['unit']}s", title_justify="left")
+    shown = {heading: texts for heading, texts in cells.items() if any(text != DASH for text in texts)}
+    # Candidates may have been tested on different units while some cells are missing.
+    n_units = int(rows["n_units"].max())
+    over = f"over {n_units} {plural(first['unit']) if n_units != 1 else first['unit']}" if n_units else "not computed"
+    table = Table(title=f"{name}: {first['metric']} {over}", title_justify="left")
     table.add_column("candidate", no_wrap=True)
     for heading in shown:
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
@@ -163,21 +167,3 @@ def _caption(rows: Any) -> str:
     if failed or missing:
         parts.append(f"incomplete: {failed} cells failed, {missing} not computed")
     return "; ".join(parts)
-
-
-def _number(value: Any, form: str) -> str:
-    return "" if value is None or value != value else format(value, form)
-
-
-def _count(value: Any) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value is not None and value >= size:
-            return f"{value / size:.1f} {unit}"
-    return _number(value, ".0f")
-
-
-def _energy(value: Any) -> str:
-    for unit, size in (("mJ", 1e-3), ("µJ", 1e-6)):
-        if value is not None and value >= size:
-            return f"{value / size:.2f} {unit}"
-    return "" if value is None or value != value else f"{value / 1e-9:.1f} nJ"

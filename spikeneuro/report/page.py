@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from spikeneuro.bench import wording
 from spikeneuro.bench.store import Store
 from spikeneuro.bench.summary import summary
 from spikeneuro.evaluation import METRICS
@@ -52,7 +53,7 @@ def experiment_context(
         "scorer": words.metric_name(experiment["scorer"]),
         "higher": METRICS[experiment["scorer"]].greater_is_better,
         "unit": experiment["unit"],
-        "units": words.plural(experiment["unit"]),
+        "units": wording.plural(experiment["unit"]),
         "fingerprint": experiment["data_fingerprint"],
         "rival": words.rival(table),
         "verdict": words.verdict(experiment, table),

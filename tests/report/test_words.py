@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spikeneuro.bench import wording
 from spikeneuro.report import words
 from spikeneuro.report.plots.drawing import label_points
 from spikeneuro.report.style import figure_style, to_svg
@@ -26,7 +27,7 @@ def table(**columns) -> pd.DataFrame:
     ("value", "text"), [(0.0004, "< 0.001"), (0.001, "0.001"), (0.0468, "0.047"), (1.0, "1.000"), (None, "\N{EN DASH}")]
 )
 def test_p_values(value, text) -> None:
-    assert words.p_value(value) == text
+    assert wording.p_value(value) == text
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_p_values(value, text) -> None:
     [(1234567.0, "1,234,567"), (12.345, "12.3"), (0.0012345, "0.00123"), (0, "0"), (-5.5, "\N{MINUS SIGN}5.50")],
 )
 def test_significant_digits(value, text) -> None:
-    assert words.significant(value) == text
+    assert wording.significant(value) == text
 
 
 def test_correction_decides_what_is_called_significant() -> None:
@@ -85,7 +86,7 @@ def test_guess_of_unequal_classes_is_the_largest() -> None:
 
 @pytest.mark.parametrize(("unit", "units"), [("subject", "subjects"), ("study", "studies"), ("day", "days")])
 def test_plural(unit, units) -> None:
-    assert words.plural(unit) == units
+    assert wording.plural(unit) == units
 
 
 def test_labels_do_not_cover_each_other() -> None:
