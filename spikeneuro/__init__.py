@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         data,
         encoders,
         energy,
+        errors,
         evaluation,
         models,
         nn,
@@ -28,6 +29,7 @@ _SUBMODULES = (
     "data",
     "encoders",
     "energy",
+    "errors",
     "evaluation",
     "models",
     "nn",
@@ -38,8 +40,8 @@ _SUBMODULES = (
 _FROM_TRAINING = ("NeuroClassifier", "NeuroRegressor")
 
 __all__ = [
-    "NeuroClassifier", "NeuroRegressor", "__version__", "bench", "data", "encoders", "energy", "evaluation",
-    "models", "nn", "ops", "report", "training",
+    "NeuroClassifier", "NeuroRegressor", "__version__", "bench", "data", "encoders", "energy", "errors",
+    "evaluation", "models", "nn", "ops", "report", "training",
 ]  # fmt: skip
 
 

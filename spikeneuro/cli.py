@@ -130,7 +130,7 @@ def _run(
 ) -> int:
     """Run, say how it went, and return the exit status."""
     from spikeneuro import bench
-    from spikeneuro.bench.run import WorkerDiedError, default_folder
+    from spikeneuro.bench.runner import WorkerDiedError, default_folder
 
     read = bench.load_suite(bench.find_suite(suite), variant, shuffle_labels=shuffle_labels)
     folder = out or default_folder(read)

@@ -1,8 +1,8 @@
 """Suites, plans, runs and the store of results."""
 
-from spikeneuro.bench.run import RunResult, run
+from spikeneuro.bench.runner import RunResult, run
 from spikeneuro.bench.store import Store
 from spikeneuro.bench.suite import Suite, find_suite, known_suites, load_suite
-from spikeneuro.bench.summary import summary
+from spikeneuro.bench.summaries import summary
 
 __all__ = ["RunResult", "Store", "Suite", "find_suite", "known_suites", "load_suite", "run", "summary"]

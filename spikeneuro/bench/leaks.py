@@ -8,7 +8,7 @@ import pandas as pd
 from spikeneuro.bench.grouping import units_of
 from spikeneuro.bench.suite import Experiment
 from spikeneuro.data import Recordings
-from spikeneuro.data.audit import audit, sample_hashes
+from spikeneuro.data.auditing import audit, sample_hashes
 from spikeneuro.data.splits import Fold
 from spikeneuro.data.units import SAMPLE, sorted_units
 

@@ -13,7 +13,7 @@ from spikeneuro._files import readable, write_atomic
 from spikeneuro.bench import compact
 from spikeneuro.bench.scores import as_predictions
 from spikeneuro.bench.store import Store
-from spikeneuro.bench.summary import AVERAGED, CandidateCells, as_frame, summarise_experiment
+from spikeneuro.bench.summaries import AVERAGED, CandidateCells, as_frame, summarise_experiment
 from spikeneuro.errors import DataNotFoundError, InputError
 
 #: Of the run and the experiment, repeated on each row so that a row stands for itself.

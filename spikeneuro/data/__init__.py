@@ -2,7 +2,7 @@
 
 from spikeneuro.data._checks import encode_labels
 from spikeneuro.data._root import data_root
-from spikeneuro.data.audit import AuditReport, audit, sample_hashes
+from spikeneuro.data.auditing import AuditReport, audit, sample_hashes
 from spikeneuro.data.builtin import BUILTIN, digits, load_builtin
 from spikeneuro.data.from_bids import from_bids
 from spikeneuro.data.from_images import from_idx, from_image_folder

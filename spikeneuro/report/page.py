@@ -7,9 +7,9 @@ import pandas as pd
 
 from spikeneuro.bench import wording
 from spikeneuro.bench.store import Store
-from spikeneuro.bench.summary import summary
+from spikeneuro.bench.summaries import summary
 from spikeneuro.evaluation import METRICS
-from spikeneuro.report import figures, tables, words
+from spikeneuro.report import chance, figures, tables, words
 from spikeneuro.report.style import kind_of
 
 
@@ -57,7 +57,7 @@ def experiment_context(
         "fingerprint": experiment["data_fingerprint"],
         "rival": words.rival(table),
         "verdict": words.verdict(experiment, table),
-        "control": words.control(experiment, table) if run["shuffled"] else None,
+        "control": _control(store, experiment, done) if run["shuffled"] else None,
         "reference": words.reference(experiment, table),
         "scores_svg": figures.scores(store, experiment, table, done),
         "table": tables.score_table(experiment, table),
@@ -74,6 +74,10 @@ def experiment_context(
         **figures.predictions(store, experiment, done, kinds, order),
         **figures.training(store, experiment, done, kinds, order),
     }
+
+
+def _control(store: Store, experiment: Mapping[str, Any], done: list[dict[str, Any]]) -> str | None:
+    return chance.control(experiment, chance.predictions_by_candidate(store, experiment, done))
 
 
 def _energy(

@@ -1,6 +1,8 @@
 """Running: what is there is kept, what is missing is computed, failures are rows, workers change nothing."""
 
 import json
+import pkgutil
+import subprocess
 import sys
 from contextlib import ExitStack
 
@@ -391,3 +393,19 @@ def test_the_default_folder_is_named_after_the_suite(make_suite, tmp_path, monke
     assert result.folder.as_posix() == "runs/blobs"
     result, _ = run(path, None, only="neighbour", shuffle_labels=True)
     assert result.folder.as_posix() == "runs/blobs-shuffled"
+
+
+def test_no_function_of_the_package_hides_one_of_its_modules():
+    """``import spikeneuro.bench.x`` and ``spikeneuro.bench.x`` must mean one thing."""
+    import spikeneuro
+
+    for package, names in ((bench, set(bench.__all__)), (spikeneuro.data, {"audit", "folds", "inner_split"})):
+        modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+        assert not names & modules
+
+
+def test_errors_are_reached_from_the_package_alone():
+    code = (
+        "import spikeneuro as sn; assert issubclass(sn.errors.LeakageError, sn.errors.InputError); 'errors' in dir(sn)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -216,7 +216,7 @@ def test_shuffled_labels_are_said(here, monkeypatch, capsys):
 
 
 def test_interruption_in_this_process(here, monkeypatch, capsys):
-    runner = sys.modules["spikeneuro.bench.run"]
+    runner = sys.modules["spikeneuro.bench.runner"]
     original = runner.run_cell
     count = 0
 

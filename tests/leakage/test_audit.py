@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeneuro.data.audit import audit, sample_hashes
+from spikeneuro.data.auditing import audit, sample_hashes
 from spikeneuro.data.splits import BlockedSplit, LeaveGroupsOut, RandomLeakySplit, StratifiedLeakyKFold, folds
 from spikeneuro.errors import InputError, LeakageError
 

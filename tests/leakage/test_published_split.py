@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikeneuro.data.audit import audit
+from spikeneuro.data.auditing import audit
 from spikeneuro.data.splits import GivenSplit, LeaveGroupsOut, folds
 from spikeneuro.errors import LeakageError
 

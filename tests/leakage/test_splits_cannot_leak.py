@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeneuro.data.audit import audit
+from spikeneuro.data.auditing import audit
 from spikeneuro.data.splits import BlockedSplit, LeaveGroupsOut, RandomLeakySplit, folds, inner_split
 
 HONEST = {

@@ -8,7 +8,7 @@ import pytest
 
 import spikeneuro as sn
 from spikeneuro.bench.store import Store
-from spikeneuro.bench.summary import summary
+from spikeneuro.bench.summaries import summary
 from spikeneuro.errors import DataNotFoundError, InputError
 
 EVIL = "<script>alert(1)</script>"
@@ -255,7 +255,7 @@ def test_interrupted_control_run(folder, tmp_path) -> None:
     page = Page(sn.report.write(tmp_path / "out").read_text())
     assert "Control run:" in page.text
     assert "2 of 20 cells are finished, 18 are missing" in page.text
-    assert "score of guessing" in page.text
+    assert "Labels were shuffled; judged by Cohen's kappa" in page.text
     assert "No cell is finished yet." in page.text
     assert "against energy" not in page.text  # nothing was counted
 

@@ -24,7 +24,7 @@ from spikeneuro.bench.plan import Cell, Plan, make_plan
 from spikeneuro.bench.progress import Reporter, Silent
 from spikeneuro.bench.store import FILE_NAME, Store, locked
 from spikeneuro.bench.suite import Suite, find_suite, load_suite
-from spikeneuro.bench.summary import summary
+from spikeneuro.bench.summaries import summary
 from spikeneuro.errors import InputError
 
 
