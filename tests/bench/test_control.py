@@ -1,5 +1,7 @@
 """Shuffled labels: independent of the signals, balanced as before, and at chance."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -110,11 +112,26 @@ def test_steps_are_moved_as_whole_sequences():
     assert sorted(map(tuple, shuffled.y)) == sorted(map(tuple, y))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_every_permutation_of_blocks_can_come(seed):
+def seen(original, unit, seeds):
+    """Every sequence of labels that comes over so many seeds."""
+    return {tuple(shuffle_labels(original, original.units(unit), seed).y.tolist()) for seed in range(seeds)}
+
+
+def test_every_permutation_of_blocks_can_come():
+    """All but the one that changes nothing, of three runs and of four, and each by itself in two persons."""
+    three = recordings([0, 1, 2], subject=[0] * 3, run=[0, 1, 2])
+    assert seen(three, "subject", 80) == set(itertools.permutations(range(3))) - {(0, 1, 2)}
+    four = recordings([0, 1, 2, 3], subject=[0] * 4, run=range(4))
+    assert seen(four, "subject", 300) == set(itertools.permutations(range(4))) - {(0, 1, 2, 3)}
+    two = recordings([0, 1, 2] * 2, subject=[0] * 3 + [1] * 3, run=[0, 1, 2] * 2)
+    orders = list(itertools.permutations(range(3)))
+    possible = {a + b for a in orders for b in orders} - {(0, 1, 2) * 2}
+    assert seen(two, "subject", 400) == possible
+
+
+def test_of_two_persons_with_two_runs_either_one_can_be_exchanged():
     original = recordings([0, 1, 0, 1], subject=[0, 0, 1, 1], run=[0, 1, 0, 1])
-    shuffled = shuffle_labels(original, original.units("subject"), seed)
-    assert sorted(shuffled.y[:2]) == sorted(shuffled.y[2:]) == [0, 1]
+    assert seen(original, "subject", 40) == {(1, 0, 0, 1), (0, 1, 1, 0)}
 
 
 def test_one_mixed_unit_does_not_keep_the_labels_of_all_others():
