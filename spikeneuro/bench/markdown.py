@@ -1,11 +1,14 @@
 """The Markdown page of results: tables by suite and experiment, the check against known figures, the command."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from spikeneuro.bench.results import summary_of
+from spikeneuro.bench.summaries import adjusted
+from spikeneuro.bench.wording import limits, number, p_value
 
 _HEAD = """# Results
 
@@ -13,9 +16,12 @@ Made from the files in `results/` by `spikeneuro results`; not edited by hand.
 
 One row per candidate. *Score*: mean over the units of independence of the experiment's metric, averaged over folds and
 seeds, with a 95 % bootstrap interval over units. *Difference* and *p*: paired permutation test over units against the
-best non-spiking candidate. *MACs* and *ACs*: multiply-accumulates and accumulates per sample, zero inputs skipped.
-*Energy*: modelled from operation counts at 45 nm, 32-bit floating point, per sample; not measured. *Rate*: spikes per
-neuron and step.
+best non-spiking candidate; *p (Holm)*: corrected for the number of comparisons in the table. That rival was selected by
+its score on the same test samples, which favours it. Intervals and p-values take the trained networks as they are and
+do not contain what training again would change: with one seed they speak of these trained networks only; from three
+seeds on, *seed SD* is the standard deviation of the score between seeds. *MACs* and *ACs*: multiply-accumulates and
+accumulates per sample, zero inputs skipped. *Energy*: modelled from operation counts at 45 nm, 32-bit floating point,
+per sample; not measured. *Rate*: spikes per neuron and step.
 """
 
 
@@ -38,17 +44,25 @@ def _suite(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         own = [row for row in rows if row["experiment"] == experiment]
         parts += _experiment(own, frame[frame["experiment"] == experiment])
     commands = sorted({row["command"] for row in rows if row["command"]})
-    versions: Mapping[str, str] = next((row["versions"] for row in rows if row["versions"]), {})
     parts += [
         f"Cells: [`results/{name}`](results/{name}). Made by: {'; '.join(f'`{c}`' for c in commands) or 'no run'}."
     ]
-    named = ", ".join(
-        f"{key} {versions[key]}" for key in ("spikeneuro", "python", "torch", "scikit-learn") if key in versions
-    )
     days = sorted({row["started"][:10] for row in rows if row["started"]})
-    machine = next((row["machine"] for row in rows if row["machine"]), "unknown")
-    parts += [f"With {named}; {machine}; {' to '.join(dict.fromkeys((days[0], days[-1]))) if days else 'never'}.", ""]
+    made = Counter(_made_with(row) for row in rows if row["versions"])
+    several = len(made) > 1
+    with_ = "; or ".join(f"{text}{f' ({count} cells)' if several else ''}" for text, count in made.items())
+    parts += [f"With {with_ or 'nothing'}; {' to '.join(dict.fromkeys((days[0], days[-1]))) if days else 'never'}.", ""]
+    prices = sorted({row["cost_model"] for row in rows if row["cost_model"]})
+    if prices:
+        parts += [f"Energy by {', '.join(prices)}{': NOT COMPARABLE between them' if len(prices) > 1 else ''}.", ""]
     return parts
+
+
+def _made_with(row: Mapping[str, Any]) -> str:
+    """All versions, the processor and the threads of a cell."""
+    versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
+    threads = "" if row["threads"] is None else f", {row['threads']} thread{'s' if row['threads'] != 1 else ''}"
+    return f"{versions} on {row['machine'] or 'an unknown processor'}{threads}"
 
 
 def _experiment(rows: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> list[str]:
@@ -63,6 +77,8 @@ def _experiment(rows: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> list[
     text += f" by {by if isinstance(by, str) else ', '.join(by)}" if by else ""
     text += f" within each {split['within']}" if split["within"] else ""
     text += f", {split['folds']} folds; seeds: {', '.join(map(str, sorted({row['seed'] for row in rows})))}."
+    if len({row["seed"] for row in rows}) == 1:
+        text += " One seed: intervals and p-values are of these trained networks."
     parts = [f"### {first['experiment']}", "", text.replace("..", "."), ""]
     if first["note"]:
         parts += [f"Note: {first['note']}.".replace("..", "."), ""]
@@ -70,7 +86,8 @@ def _experiment(rows: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> list[
     reference = _reference(first["reference"], frame)
     if reference:
         parts += [reference, ""]
-    notes = [f"{name}: {note}" for name, note in zip(frame["candidate"], frame["note"], strict=True) if note]
+    by_note = frame[frame["note"] != ""].groupby("note", sort=False)["candidate"]
+    notes = [f"{', '.join(names)}: {note}" for note, names in by_note]
     if notes:
         parts += ["Remarks: " + "; ".join(notes) + ".", ""]
     failed = sorted({f"{row['candidate']}: {row['error']}" for row in rows if row["status"] == "failed"})
@@ -81,25 +98,27 @@ def _experiment(rows: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> list[
 
 def _table(frame: pd.DataFrame) -> list[str]:
     headings = (
-        "candidate", "kind", "score", "95 % interval", "difference", "p", "parameters", "MACs", "ACs", "energy (µJ)",
-        "rate", "training (s)",
+        "candidate", "kind", "score", "95 % interval", "seed SD", "difference", "p", "p (Holm)", "parameters", "MACs",
+        "ACs", "energy (µJ)", "rate", "training (s)",
     )  # fmt: skip
     lines = ["| " + " | ".join(headings) + " |", "|---|---|" + "--:|" * (len(headings) - 2)]
-    for row in frame.to_dict("records"):
+    for row in frame.assign(holm=adjusted(frame["p"])).to_dict("records"):
         kind = "spiking" if row["spiking"] else "classical" if row["kind"] == "pipeline" else "network"
         cells = [
             str(row["candidate"]),
             kind,
-            _number(row["score"], ".3f"),
-            " to ".join(_number(row[end], ".3f") for end in ("low", "high")) if pd.notna(row["low"]) else "",
-            _number(row["difference"], "+.3f"),
-            _number(row["p"], ".3f") if pd.isna(row["p"]) or row["p"] >= 0.001 else "< 0.001",
-            _number(row["parameters"], ",.0f"),
-            _number(row["macs"], ",.0f"),
-            _number(row["acs"], ",.0f"),
-            _number(row["energy_j"] * 1e6, ".3g"),
-            _number(row["spike_rate"], ".3f"),
-            _number(row["train_seconds"], ".2g" if row["train_seconds"] < 1 else ".0f"),
+            number(row["score"], ".3f"),
+            limits(row["low"], row["high"], ".3f"),
+            number(row["seed_sd"], ".3f"),
+            number(row["difference"], "+.3f"),
+            p_value(row["p"]),
+            p_value(row["holm"]),
+            number(row["parameters"], ",.0f"),
+            number(row["macs"], ",.0f"),
+            number(row["acs"], ",.0f"),
+            number(row["energy_j"] * 1e6, ".3g"),
+            number(row["spike_rate"], ".3f"),
+            number(row["train_seconds"], ".2g" if row["train_seconds"] < 1 else ".0f"),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -116,7 +135,3 @@ def _reference(reference: Mapping[str, Any] | None, frame: pd.DataFrame) -> str 
     off = abs(score - reference["score"])
     verdict = "agrees" if off <= reference["tolerance"] else "DOES NOT AGREE"
     return f"Check: {known}; here {score:.3f}, {verdict} within {reference['tolerance']:g}."
-
-
-def _number(value: Any, form: str) -> str:
-    return "" if pd.isna(value) else format(value, form)

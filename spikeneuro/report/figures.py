@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spikeneuro.bench.scores import as_predictions
 from spikeneuro.bench.store import Store
 from spikeneuro.bench.wording import plural
-from spikeneuro.evaluation import METRICS, top_label_curve, unit_scores_over
+from spikeneuro.evaluation import METRICS, Predictions, top_label_curve, unit_scores_over
 from spikeneuro.report import plots
+from spikeneuro.report.chance import guess, predictions_by_candidate
 from spikeneuro.report.style import to_svg
 from spikeneuro.report.tables import Row, by_candidate
-from spikeneuro.report.words import guess, metric_name, pooled
+from spikeneuro.report.words import metric_name, pooled
 
 #: Bins of the reliability curves, of equal width.
 BINS = 10
@@ -26,26 +26,26 @@ def scores(store: Store, experiment: Row, table: pd.DataFrame, done: Sequence[Ro
     """Scores with intervals and, where units are few enough to tell apart, the units."""
     if table["score"].isna().all():
         return None
+    found = predictions_by_candidate(store, experiment, done)
     figure = plots.scores(
         table,
         metric_name(experiment["scorer"]),
         plural(experiment["unit"]),
         greater_is_better=METRICS[experiment["scorer"]].greater_is_better,
-        guess=guess(experiment),
-        units=None if pooled(table) else _units(store, experiment, done),
+        guess=guess(experiment, found),
+        units=None if pooled(table) else _units(experiment, found),
         pooled=pooled(table),
     )
     return to_svg(figure, f"{metric_name(experiment['scorer'])} of each candidate with 95 % intervals")
 
 
-def _units(store: Store, experiment: Row, done: Sequence[Row]) -> dict[str, list[float]] | None:
+def _units(experiment: Row, found: Mapping[str, Sequence[Predictions]]) -> dict[str, list[float]] | None:
     """Scores of the single units; None where they are too many, only right or wrong, or not defined."""
     if not 2 <= experiment["n_units"] <= _MOST_UNITS:
         return None
     result = {}
-    for candidate, cells in by_candidate(done).items():
-        found = [as_predictions(store.predictions(cell["key"]), cell["seed"], experiment) for cell in cells]
-        units = unit_scores_over(found, experiment["scorer"], experiment["task"])
+    for candidate, parts in found.items():
+        units = unit_scores_over(parts, experiment["scorer"], experiment["task"])
         if units.undefined or len(set(units.scores.tolist())) <= 2:
             return None
         result[candidate] = units.scores.tolist()

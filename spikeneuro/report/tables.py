@@ -9,11 +9,13 @@ import pandas as pd
 
 from spikeneuro import registry
 from spikeneuro.bench.measure import COST_MODEL
+from spikeneuro.bench.summaries import adjusted
+from spikeneuro.bench.wording import DASH, limits, number, p_value, significant
 from spikeneuro.energy import CostModel, cost_model
 from spikeneuro.evaluation import METRICS
 from spikeneuro.ops.counts import KINDS, OperationCounts
 from spikeneuro.report.style import KIND_LABELS, kind_of
-from spikeneuro.report.words import DASH, TIMES, adjusted, limits, named, number, p_value, ranked, significant
+from spikeneuro.report.words import TIMES, named, ranked
 
 Row = Mapping[str, Any]
 #: Operations beside products that cost arithmetic; updates, reads and writes are not further operations.
@@ -39,6 +41,7 @@ def score_table(experiment: Row, table: pd.DataFrame) -> list[dict[str, Any]]:
             "score": number(row["score"], ".3f"),
             "interval": limits(row["low"], row["high"], ".3f"),
             "units": number(row["n_units"], ",.0f"),
+            "seed_sd": number(row["seed_sd"], ".3f"),
             "difference": number(row["difference"], "+.3f"),
             "difference_interval": limits(row["difference_low"], row["difference_high"], "+.3f"),
             "p": p_value(row["p"]),

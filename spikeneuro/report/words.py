@@ -7,51 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeneuro.evaluation import METRICS, holm
+from spikeneuro.bench.summaries import adjusted
+from spikeneuro.bench.wording import DASH, limits, number, plural, significant, stated
+from spikeneuro.evaluation import METRICS
 
 #: Axes of one sample, by kind of recording.
 _AXES = {"image": ("channels", "rows", "columns"), "features": ("features",), "fmri": ("regions", "volumes")}
 LEVEL = 0.05
-#: Where there is no number; between sizes.
-DASH, TIMES = "\N{EN DASH}", " \N{MULTIPLICATION SIGN} "
-
-
-def number(value: Any, form: str) -> str:
-    """Value in this format, or a dash where there is none."""
-    return DASH if value is None or pd.isna(value) else format(value, form).replace("-", "\N{MINUS SIGN}")
-
-
-def p_value(value: Any) -> str:
-    """P-value to three decimals; the smallest are bounded, never zero."""
-    return "< 0.001" if value is not None and value < 0.001 else number(value, ".3f")
-
-
-def stated(value: Any) -> str:
-    """P-value with its relation, for a sentence."""
-    text = p_value(value)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
-
-
-def limits(low: Any, high: Any, form: str) -> str:
-    """Limits of an interval, or a dash."""
-    return DASH if pd.isna(low) or pd.isna(high) else f"{number(low, form)} to {number(high, form)}"
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """Number with this many significant digits, without exponent."""
-    if pd.isna(value):
-        return DASH
-    if value == 0:
-        return "0"
-    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
-    return number(value, f",.{decimals}f")
-
-
-def plural(unit: str) -> str:
-    """Name of several units."""
-    if unit.endswith("y") and not unit.endswith(("ay", "ey", "oy")):
-        return unit[:-1] + "ies"
-    return unit + ("es" if unit.endswith("s") else "s")
+#: Of every comparison with the best of several candidates.
+SELECTED = "The rival was selected by its score on the same test data, which favours it."
+TIMES = " \N{MULTIPLICATION SIGN} "  # between sizes
 
 
 def metric_name(scorer: str) -> str:
@@ -59,12 +24,6 @@ def metric_name(scorer: str) -> str:
     title = METRICS[scorer].title
     proper = title.split()[0] in ("AUC", "F1", "R²", "Pearson")
     return title if proper else title[0].lower() + title[1:]
-
-
-def adjusted(p_values: pd.Series) -> pd.Series:
-    """P-values of one experiment after Holm's correction for their number."""
-    given = p_values.dropna()
-    return pd.Series(holm(given.tolist()) if len(given) else [], index=given.index, dtype=float).reindex(p_values.index)
 
 
 def ranked(experiment: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
@@ -111,23 +70,6 @@ def _size(experiment: Mapping[str, Any]) -> str:
     return TIMES.join(f"{size} {name}" for size, name in zip(sizes, names, strict=True))
 
 
-def guess(experiment: Mapping[str, Any]) -> tuple[float, str] | None:
-    """Score of a guesser that knows the class sizes only, and what to call it; None where it has no fixed score."""
-    scorer = experiment["scorer"]
-    if scorer == "r2":
-        return 0.0, "mean of the tested"
-    counts = list((experiment["classes"] or {}).values())
-    if not counts:
-        return None
-    equal = max(counts) == min(counts)
-    return {
-        "accuracy": (max(counts) / sum(counts), "chance" if equal else "always the largest class"),
-        "balanced_accuracy": (1 / len(counts), "chance"),
-        "roc_auc": (0.5, "chance"),
-        "cohen_kappa": (0.0, "chance"),
-    }.get(scorer)
-
-
 def pooled(table: pd.DataFrame) -> bool:
     """Whether the metric was computed on all samples together, because it is not defined inside every unit."""
     return bool(table["note"].fillna("").str.startswith("not defined inside").any())
@@ -152,7 +94,7 @@ def verdict(experiment: Mapping[str, Any], table: pd.DataFrame) -> str:
     text += f"The spiking one is {_gap(experiment, best['difference'])}"
     if not pd.isna(best["difference_low"]):
         text += f" (95 % interval of the difference {limits(best['difference_low'], best['difference_high'], '+.3f')})"
-    return text + _tested(experiment, table, best, int(min(best["n_units"], other["n_units"])))
+    return text + _tested(experiment, table, best, other)
 
 
 def _gap(experiment: Mapping[str, Any], difference: float) -> str:
@@ -163,7 +105,8 @@ def _gap(experiment: Mapping[str, Any], difference: float) -> str:
     return f"{shown} {'better' if (difference > 0) == higher_is_better else 'worse'}"
 
 
-def _tested(experiment: Mapping[str, Any], table: pd.DataFrame, best: Any, n_units: int) -> str:
+def _tested(experiment: Mapping[str, Any], table: pd.DataFrame, best: Any, other: Any) -> str:
+    n_units = int(best["n_common"])
     units = f"{n_units:,} {plural(experiment['unit'])}" if n_units != 1 else f"one {experiment['unit']}"
     if pd.isna(best["p"]):
         return f"; there are too few units for a test ({units})."
@@ -171,26 +114,27 @@ def _tested(experiment: Mapping[str, Any], table: pd.DataFrame, best: Any, n_uni
     text = f"; paired permutation test over {units}: {stated(best['p'])}"
     if number_of_tests > 1:
         text += f", {stated(best['holm'])} after Holm's correction for {number_of_tests} comparisons"
+    return text + _meaning(experiment, best, units, n_units) + _training_noise(best, other) + " " + SELECTED
+
+
+def _meaning(experiment: Mapping[str, Any], best: Any, units: str, n_units: int) -> str:
+    """What the p-value allows to be said."""
     smallest = min(1.0, 2.0 ** (1 - n_units))
     if smallest > LEVEL:
-        return (
-            text + f". With {units} this test cannot give less than p = {smallest:.3f}, so it cannot tell them apart."
-        )
-    return text + f": {'' if best['holm'] < LEVEL else 'not '}significant at the 5 % level."
+        return f". With {units} this test cannot give less than p = {smallest:.3f}, so it cannot tell them apart."
+    if experiment["n_folds"] == 1 and best["n_seeds"] == 1:
+        return ". With one fold and one seed this compares two trained networks, not the two ways to make them."
+    return f": {'' if best['holm'] < LEVEL else 'not '}significant at the 5 % level."
 
 
-def control(experiment: Mapping[str, Any], table: pd.DataFrame) -> str | None:
-    """Of a run with permuted labels: whose interval does not hold the score of guessing."""
-    expected = guess(experiment)
-    known = table.dropna(subset=["low", "high"])
-    if expected is None or known.empty:
-        return None
-    value, name = expected
-    off = known[(known["low"] > value) | (known["high"] < value)]
-    if off.empty:
-        return f"Every interval holds the score of guessing ({name}, {value:.3f}), as it should."
-    shown = ", ".join(f"{row.candidate} ({limits(row.low, row.high, '.3f')})" for row in off.itertuples())
-    return f"Of {len(known)} intervals {len(off)} do not hold the score of guessing ({name}, {value:.3f}): {shown}."
+def _training_noise(best: Any, other: Any) -> str:
+    """What neither interval nor test contains: how far training with another seed moves the score."""
+    if best["n_seeds"] == 1:
+        return " With one seed this speaks of these trained networks, not of what training again would give."
+    spreads = [f"{row['candidate']} {number(row['seed_sd'], '.3f')}" for row in (best, other)]
+    if pd.isna([best["seed_sd"], other["seed_sd"]]).all():
+        return ""
+    return f" Standard deviation of the score between seeds, which the test does not contain: {', '.join(spreads)}."
 
 
 def reference(experiment: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any] | None:

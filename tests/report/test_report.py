@@ -30,7 +30,7 @@ def people(kind, n_subjects=8):
         X[:, 0] += y[:, None] / 20
         return sn.data.Recordings(X, y, meta, 40.0, list("abc"))
     if kind == "steps":
-        y = np.tile(np.sin(np.arange(40) / 5) > 0, (n, 1)).astype(int)
+        y = (np.sin(np.arange(40) / 5 + np.arange(n)[:, None]) > 0).astype(int)
         y[:, :3] = -1
         X[:, 0] += y
     else:
@@ -142,11 +142,13 @@ def test_scores_intervals_and_tests_are_those_of_the_summary(folder, page) -> No
                 assert row[2] == "\N{EN DASH}"
                 continue
             assert row[2] == f"{known['score']:.3f}"
-            assert row[3] == f"{known['low']:.3f} to {known['high']:.3f}"
+            ends = f"{known['low']:.3f} to {known['high']:.3f}"
+            assert row[3] == ("\N{EN DASH}" if np.isnan(known["low"]) else ends)
             assert row[4] == str(known["n_units"])
+            assert row[5] == "\N{EN DASH}" if known["n_seeds"] < 3 else shown(known["seed_sd"], ".3f")
             if not np.isnan(known["p"]):
-                assert row[5] == shown(known["difference"], "+.3f")
-                assert row[7] == ("< 0.001" if known["p"] < 0.001 else f"{known['p']:.3f}")
+                assert row[6] == shown(known["difference"], "+.3f")
+                assert row[8] == ("< 0.001" if known["p"] < 0.001 else f"{known['p']:.3f}")
 
 
 def test_best_score_is_on_top_also_where_lower_is_better(page) -> None:

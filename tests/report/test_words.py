@@ -9,7 +9,8 @@ from spikeneuro.report import words
 from spikeneuro.report.plots.drawing import label_points
 from spikeneuro.report.style import figure_style, to_svg
 
-EXPERIMENT = {"scorer": "accuracy", "unit": "subject", "classes": {"a": 10, "b": 10}, "task": "classification"}
+EXPERIMENT = {"scorer": "accuracy", "unit": "subject", "classes": {"a": 10, "b": 10}, "task": "classification",
+              "n_folds": 5}  # fmt: skip
 
 
 def table(**columns) -> pd.DataFrame:
@@ -18,7 +19,7 @@ def table(**columns) -> pd.DataFrame:
         "score": [0.70, 0.80, 0.75], "low": [0.6, 0.7, 0.65], "high": [0.8, 0.9, 0.85], "n_units": [10, 10, 10],
         "rival": "cnn", "difference": [-0.1, np.nan, -0.05], "difference_low": [-0.2, np.nan, -0.1],
         "difference_high": [0.01, np.nan, 0.02], "p": [0.03, np.nan, 0.2], "energy_j": [2e-9, 8e-9, np.nan],
-        "dense_energy_j": [8e-9, 8e-9, np.nan],
+        "dense_energy_j": [8e-9, 8e-9, np.nan], "n_common": [10, 0, 10], "n_seeds": 1, "seed_sd": np.nan,
     })  # fmt: skip
     return frame.assign(**columns)
 
@@ -53,8 +54,26 @@ def test_lower_is_better_turns_worse_into_better() -> None:
 @pytest.mark.parametrize(("n_units", "hopeless"), [(5, True), (6, False)])
 def test_test_that_cannot_reach_five_percent_is_named(n_units, hopeless) -> None:
     # 2 of 2^5 sign patterns are 0.0625, of 2^6 0.03125
-    text = words.verdict(EXPERIMENT, table(n_units=n_units))
+    text = words.verdict(EXPERIMENT, table(n_common=n_units))
     assert ("cannot tell them apart" in text) is hopeless
+
+
+def test_one_seed_speaks_of_these_networks_and_three_show_their_spread() -> None:
+    one = words.verdict(EXPERIMENT, table())
+    assert "speaks of these trained networks" in one
+    assert "The rival was selected by its score on the same test data, which favours it." in one
+    three = words.verdict(EXPERIMENT, table(n_seeds=3, seed_sd=[0.012, 0.034, 0.01]))
+    assert "these trained networks" not in three
+    assert (
+        "Standard deviation of the score between seeds, which the test does not contain: snn 0.012, cnn 0.034" in three
+    )
+
+
+def test_nothing_is_significant_of_one_fold_and_one_seed() -> None:
+    text = words.verdict({**EXPERIMENT, "n_folds": 1}, table(p=[0.0001, np.nan, 0.2]))
+    assert "significant" not in text
+    assert "compares two trained networks" in text
+    assert "significant at the 5 % level" in words.verdict(EXPERIMENT, table(p=[0.0001, np.nan, 0.2]))
 
 
 def test_energy_is_never_praised_without_the_score() -> None:
@@ -69,19 +88,6 @@ def test_energy_is_never_praised_without_the_score() -> None:
     cheap = words.energy_verdict(EXPERIMENT, counted.assign(energy_j=[8e-9, 2e-9]))
     assert "4.0 times more energy" in cheap
     assert "The spiking network is not cheaper for what it achieves: cnn scores 0.800 for 2.00 nJ" in cheap
-
-
-def test_control_names_those_off_chance() -> None:
-    assert "Every interval holds" in words.control(EXPERIMENT, table(low=0.4))
-    text = words.control(EXPERIMENT, table(low=[0.4, 0.6, 0.4]))
-    assert "1 do not hold" in text
-    assert "cnn (0.600 to 0.900)" in text
-
-
-def test_guess_of_unequal_classes_is_the_largest() -> None:
-    assert words.guess({**EXPERIMENT, "classes": {"a": 30, "b": 10}}) == (0.75, "always the largest class")
-    assert words.guess({**EXPERIMENT, "scorer": "balanced_accuracy", "classes": {"a": 30, "b": 10}}) == (0.5, "chance")
-    assert words.guess({**EXPERIMENT, "scorer": "log_loss"}) is None
 
 
 @pytest.mark.parametrize(("unit", "units"), [("subject", "subjects"), ("study", "studies"), ("day", "days")])
