@@ -39,6 +39,7 @@ def test_raw_is_cut_at_its_events():
     assert recordings.label_names == ("left", "right")
     assert recordings.y.tolist() == [0, 1, 0]
     assert recordings.metadata["onset"].tolist() == [1.0, 5.0, 13.0]
+    assert recordings.metadata["duration"].tolist() == [2.5] * 3
     for epoch, start in zip(recordings.X, (50, 450, 1250), strict=True):
         np.testing.assert_array_equal(epoch, raw.get_data()[:, start : start + 250])
 
@@ -275,3 +276,4 @@ def test_moabb_sessions_and_runs_are_kept():
     assert recordings.names == ("C3", "Cz", "C4")
     assert len(set(recordings.units("run"))) == 8
     assert len(set(recordings.units("session"))) == 4
+    assert set(recordings.metadata["duration"]) == {recordings.X.shape[2] / recordings.sfreq}

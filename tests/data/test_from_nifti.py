@@ -48,6 +48,7 @@ def test_volumes_are_the_voxels_at_the_times_of_events():
     assert recordings.y.tolist() == [0] * 4 + [1] * 4 + [0] * 4
     assert recordings.metadata["volume"].tolist() == volumes
     assert recordings.metadata["onset"].tolist() == [2.0 * v for v in volumes]
+    assert set(recordings.metadata["duration"]) == {2.0}
     assert recordings.metadata["trial"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert recordings.modality == "features"
 
@@ -69,6 +70,8 @@ def test_blocks_and_series_come_from_the_same_volumes():
     np.testing.assert_allclose(series.X[1], signals[8:12].T, rtol=1e-6)
     longer = from_nifti(source, events=EVENTS, mask=MASK, samples="series", duration=12.0, **PLAIN)
     np.testing.assert_allclose(longer.X[1], signals[8:14].T, rtol=1e-6)
+    durations = [set(recordings.metadata["duration"]) for recordings in (blocks, series, longer)]
+    assert durations == [{8.0}, {8.0}, {12.0}]
     with pytest.raises(InputError, match="do not lie within the run"):
         from_nifti(source, events=EVENTS, mask=MASK, samples="series", duration=30.0, **PLAIN)
     uneven = EVENTS.assign(duration=[8.0, 6.0, 8.0])
