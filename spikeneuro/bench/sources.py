@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,12 +25,14 @@ _kept: "OrderedDict[str, Recordings]" = OrderedDict()
 def load_recordings(source: DataSource) -> Recordings:
     """Recordings of `source`; the same source with the same parameters is loaded once per process.
 
+    Data under another root (``SPIKENEURO_DATA``) are other data.
+
     Raises
     ------
     InputError
         If there is no such file, function or built-in source, a parameter is unknown, or the data cannot be used.
     """
-    name = canonical([_adapter_text(source), source.source, str(source.folder.resolve()), dict(source.params)])
+    name = canonical([_adapter_text(source), source.source, str(source.folder.resolve()), dict(source.params), _root()])
     if name in _kept:
         _kept.move_to_end(name)
         return _kept[name]
@@ -40,6 +43,12 @@ def load_recordings(source: DataSource) -> Recordings:
         raise InputError(f"data source {source.source!r} returned {type(recordings).__name__}, not Recordings.")
     _kept[name] = recordings
     return recordings
+
+
+def _root() -> str | None:
+    """Where data sets lie now, whether or not the source reads any."""
+    value = os.environ.get("SPIKENEURO_DATA")
+    return str(Path(value).expanduser().resolve()) if value else None
 
 
 def adapter_fingerprint(source: DataSource) -> str:
