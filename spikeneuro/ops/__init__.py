@@ -2,7 +2,7 @@
 
 from spikeneuro.ops import surrogates
 from spikeneuro.ops.functional import BACKENDS, choose_backend, lif, membrane, thresholds
-from spikeneuro.ops.reference import lif_reference, resting_state
+from spikeneuro.ops.reference import lif_reference, resting_state, spike
 from spikeneuro.ops.state import LIFOutput, LIFParameters, LIFSettings, LIFState
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "lif_reference",
     "membrane",
     "resting_state",
+    "spike",
     "surrogates",
     "thresholds",
 ]

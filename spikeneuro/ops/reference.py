@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from spikeneuro.errors import InputError
 from spikeneuro.ops.state import LIFOutput, LIFParameters, LIFSettings, LIFState
-from spikeneuro.ops.surrogates import Surrogate
+from spikeneuro.ops.surrogates import Surrogate, resolve
 
 
 class _Spike(torch.autograd.Function):
@@ -30,6 +30,47 @@ class _Spike(torch.autograd.Function):
         """Multiply with the surrogate derivative."""
         (x,) = ctx.saved_tensors
         return grad_outputs[0] * ctx.surrogate.gradient(x), None, None
+
+
+def spike(x: Tensor, surrogate: str | Surrogate = "fast_sigmoid", *, inclusive: bool = False) -> Tensor:
+    """Step function with the derivative of a surrogate, for neurons written by hand.
+
+    Forward H(x), 1 where x > 0 and 0 elsewhere; backward ``grad * surrogate.gradient(x)``.
+
+    Parameters
+    ----------
+    x : Tensor
+        Membrane minus threshold, any shape, any floating dtype.
+    surrogate : str or Surrogate
+        Name or object, see `surrogates.resolve`.
+    inclusive : bool
+        Whether x = 0 gives a spike.
+
+    Returns
+    -------
+    Tensor
+        Zeros and ones in the shape and dtype of `x`.
+
+    Raises
+    ------
+    InputError
+        For an unknown surrogate, or `x` that is not floating.
+
+    References
+    ----------
+    Neftci et al. (2019), doi:10.1109/MSP.2019.2931595.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikeneuro import ops
+    >>> x = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    >>> ops.spike(x, "triangle").tolist()
+    [0.0, 0.0, 1.0]
+    """
+    if not x.is_floating_point():
+        raise InputError(f"x must be a floating tensor, got {x.dtype}; convert it with x.float().")
+    return _spike(x, resolve(surrogate), inclusive)
 
 
 def _spike(x: Tensor, surrogate: Surrogate, inclusive: bool) -> Tensor:

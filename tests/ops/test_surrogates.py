@@ -8,7 +8,7 @@ import torch
 from scipy import integrate
 
 from spikeneuro.errors import InputError
-from spikeneuro.ops import surrogates
+from spikeneuro.ops import spike, surrogates
 
 OPTIONS = {
     "fast_sigmoid": {"slope": 7.0},
@@ -82,3 +82,22 @@ def test_known_values():
 def test_mistakes_are_named(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("surrogate", CASES, ids=repr)
+def test_spike_is_a_step_with_the_surrogates_gradient(surrogate):
+    x = torch.linspace(-2, 2, 41, dtype=torch.float64, requires_grad=True)
+    weight = torch.arange(41.0, dtype=torch.float64)
+    s = spike(x, surrogate)
+    assert torch.equal(s, torch.heaviside(x.detach(), torch.zeros((), dtype=torch.float64)))
+    (weight * s).sum().backward()
+    torch.testing.assert_close(x.grad, weight * surrogate.gradient(x.detach()))
+
+
+def test_spike_takes_names_and_the_edge_and_refuses_what_has_no_gradient():
+    edge = torch.zeros(1)
+    assert (spike(edge, "atan").item(), spike(edge, "atan", inclusive=True).item()) == (0.0, 1.0)
+    with pytest.raises(InputError, match="did you mean 'atan'"):
+        spike(edge, "attan")
+    with pytest.raises(InputError, match="x must be a floating tensor"):
+        spike(torch.zeros(1, dtype=torch.int64))
