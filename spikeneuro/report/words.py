@@ -211,7 +211,11 @@ def audited(experiment: Mapping[str, Any]) -> list[str]:
     if audit.get("unchecked"):
         lines.append(f"could not be checked: {'; '.join(audit['unchecked'])}")
     if audit.get("findings"):
-        lines.append(f"found in {len(audit['findings'])} places: {_reason(audit['findings'][0])}")
+        # The first stands for its like in the other folds; the last is about the units of the whole experiment.
+        found = audit["findings"]
+        shown = dict.fromkeys((_reason(found[0]), _reason(found[-1])))
+        more = f" ({len(found)} findings in all)" if len(found) > len(shown) else ""
+        lines.append(f"found: {'; '.join(shown)}{more}")
     if audit.get("allowed"):
         lines.append(f"accepted by the suite, because: {audit['allowed']}")
     return lines

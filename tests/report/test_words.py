@@ -121,3 +121,11 @@ def test_figures_hold_text_as_text_and_dollars_as_dollars() -> None:
     assert "&lt;b&gt;$x_1 costs $5&lt;/b&gt;" in svg
     assert 'aria-label="a &quot;quoted&quot; &lt;b&gt;"' in svg
     assert to_svg(figure, "again").split(">", 1)[1] == svg.split(">", 1)[1]
+
+
+def test_findings_of_the_audit_are_said_with_the_one_about_the_units() -> None:
+    leaky = [f"fold {k}: leaks; to accept that, give allow_leak='why'." for k in range(3)]
+    units = "6 of 6 units of subject are in training and in test"
+    audit = {"checked": ["rows"], "unchecked": [], "findings": [*leaky, units], "allowed": "on purpose"}
+    assert words.audited({"audit": audit})[1] == f"found: fold 0: leaks; {units} (4 findings in all)"
+    assert words.audited({"audit": {"findings": [units]}}) == [f"found: {units}"]
