@@ -53,7 +53,8 @@ def shuffle_labels(recordings: Recordings, units: NDArray[Any], random_state: in
         # Two classes exchanged throughout are as easy to predict as before.
         if agreement <= MOST_KEPT and (len(_classes(recordings.y)) != 2 or agreement >= -MOST_KEPT):
             note = f"Labels shuffled: {kept:.0%} of them are what they were, by luck."
-            return replace(recordings, y=y, description=" ".join(filter(None, (recordings.description, note))))
+            parts = filter(None, (recordings.description.rstrip("."), note))
+            return replace(recordings, y=y, description=". ".join(parts))
     raise InputError(
         f"labels shuffled inside {len(set(codes))} units leave {kept:.0%} of them as they were (agreement beyond luck "
         f"{agreement:.2f}, at most {MOST_KEPT:g} allowed), which is no control; it needs more units, or more blocks "

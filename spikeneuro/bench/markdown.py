@@ -1,11 +1,11 @@
 """The Markdown page of results: tables by suite and experiment, the check against known figures, the command."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from spikeneuro.bench.origins import origins, price_lists
 from spikeneuro.bench.results import summary_of
 from spikeneuro.bench.summaries import adjusted
 from spikeneuro.bench.wording import limits, number, p_value
@@ -48,21 +48,11 @@ def _suite(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         f"Cells: [`results/{name}`](results/{name}). Made by: {'; '.join(f'`{c}`' for c in commands) or 'no run'}."
     ]
     days = sorted({row["started"][:10] for row in rows if row["started"]})
-    made = Counter(_made_with(row) for row in rows if row["versions"])
-    several = len(made) > 1
-    with_ = "; or ".join(f"{text}{f' ({count} cells)' if several else ''}" for text, count in made.items())
-    parts += [f"With {with_ or 'nothing'}; {' to '.join(dict.fromkeys((days[0], days[-1]))) if days else 'never'}.", ""]
-    prices = sorted({row["cost_model"] for row in rows if row["cost_model"]})
-    if prices:
-        parts += [f"Energy by {', '.join(prices)}{': NOT COMPARABLE between them' if len(prices) > 1 else ''}.", ""]
+    made = "; or ".join(origins(rows)) or "nothing"
+    parts += [f"With {made}; {' to '.join(dict.fromkeys((days[0], days[-1]))) if days else 'never'}.", ""]
+    if prices := price_lists(rows):
+        parts += [f"Energy by {prices}.", ""]
     return parts
-
-
-def _made_with(row: Mapping[str, Any]) -> str:
-    """All versions, the processor and the threads of a cell."""
-    versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
-    threads = "" if row["threads"] is None else f", {row['threads']} thread{'s' if row['threads'] != 1 else ''}"
-    return f"{versions} on {row['machine'] or 'an unknown processor'}{threads}"
 
 
 def _experiment(rows: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> list[str]:

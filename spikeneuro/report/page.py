@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from spikeneuro.bench import wording
+from spikeneuro.bench.origins import origins, price_lists
 from spikeneuro.bench.store import Store
 from spikeneuro.bench.summaries import summary
 from spikeneuro.evaluation import METRICS
@@ -27,7 +28,8 @@ def page_context(store: Store) -> dict[str, Any]:
         "counts": store.counts(),
         "experiments": experiments,
         "prices": tables.prices(),
-        "versions": sorted((runs[-1]["versions"] or {}).items()),
+        "origins": origins(store.rows()),
+        "price_lists": price_lists(store.rows()),
         "store_name": store.path.name,
     }
 

@@ -201,6 +201,7 @@ def test_a_csv_gives_the_summary_of_the_store_and_repeats(make_suite, tmp_path):
     assert csv.name == "blobs.csv"
     rows = read_csv(csv)
     assert len(rows) == 12
+    assert all(row["machine"] and row["threads"] == 1 for row in rows)
     columns = [c for c in result.summary if c != "peak_memory_bytes"]
     pd.testing.assert_frame_equal(summary_of(rows)[columns], result.summary[columns])
     first = csv.read_bytes()

@@ -1,5 +1,6 @@
 """The ledger as a user meets it: invariances, a model left alone, errors, sums, storage, prices."""
 
+import dataclasses
 import json
 import pickle
 
@@ -375,3 +376,12 @@ def test_counts_add_and_scale(a, b, factor):
     assert bool(left) == any(a)
     with pytest.raises(errors.InputError, match="did you mean 'macs'"):
         OperationCounts.from_dict({"mac": 1})
+
+
+def test_prices_are_known_by_their_content():
+    """Another price is another identity; the words around it are not."""
+    model = energy.cost_model("horowitz45-fp32")
+    dearer = dataclasses.replace(model, picojoules={**model.picojoules, "macs": 4.7})
+    assert model.identity.startswith("horowitz45-fp32 sha256:")
+    assert dearer.identity != model.identity
+    assert dataclasses.replace(model, source="another edition").identity == model.identity

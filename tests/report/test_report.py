@@ -247,6 +247,15 @@ def test_failed_cells_are_told(page) -> None:
     assert "Traceback" in page.text
 
 
+def test_page_says_where_cells_were_made_and_at_what_prices(folder, page) -> None:
+    with Store(folder) as store:
+        row = next(row for row in store.rows() if row["energy_j"])
+    assert f"torch {row['versions']['torch']}" in page.text
+    assert f"on {row['machine']}, 1 thread" in page.text
+    assert row["cost_model"] == sn.energy.cost_model("horowitz45-fp32").identity
+    assert f"Energy by {row['cost_model']}." in page.text
+
+
 def test_same_store_same_bytes(folder, html) -> None:
     assert sn.report.write(folder).read_text() == html
 
