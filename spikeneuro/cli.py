@@ -80,13 +80,22 @@ def results(
     folders: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Folders of runs.")] = None,
     csv_dir: Annotated[Path, typer.Option(help="Folder of the CSV files, one per suite.")] = Path("benchmarks/results"),
     md: Annotated[Path, typer.Option(help="Markdown page made from all CSV files.")] = Path("benchmarks/RESULTS.md"),
+    readme: Annotated[Path | None, typer.Option(help="File whose overview between result marks is renewed.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Picture of the overview, PNG or SVG.")] = None,
 ) -> None:
     """Write the cells of runs as CSV, and the page of results from all CSV files."""
     from spikeneuro.bench.results import write_csv, write_results
 
     for folder in folders or []:
         typer.echo(write_csv(folder, csv_dir))
-    typer.echo(write_results(csv_dir, md))
+    table = write_results(csv_dir, md, readme)
+    typer.echo(md)
+    if picture is not None:
+        from spikeneuro.report.plots import overview
+
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        overview(table).savefig(picture, dpi=120)
+        typer.echo(picture)
 
 
 @app.command("list")

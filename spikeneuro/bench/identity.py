@@ -55,7 +55,10 @@ def _code_fingerprint(target: str, kind: str) -> str:
     module = PACKAGE.parent / (target.partition(":")[0].replace(".", "/") + ".py")
     files = {*_files(names), PACKAGE / "models" / "__init__.py"}
     files |= _imported(module, files)
-    return digest([(str(path.relative_to(PACKAGE)), source_text(path)) for path in sorted(files)])
+    texts = [(str(path.relative_to(PACKAGE)), source_text(path)) for path in sorted(files)]
+    # Prices are data, and decide the modelled energy of a row.
+    prices = sorted((PACKAGE / "energy" / "cost_models").glob("*.yaml")) if kind == "network" else []
+    return digest([*texts, *((path.name, path.read_text(encoding="utf-8")) for path in prices)])
 
 
 def source_text(path: Path) -> str:

@@ -25,9 +25,16 @@ per sample; not measured. *Rate*: spikes per neuron and step.
 """
 
 
-def page_text(files: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> str:
-    """Text of the page for files given by name and rows."""
-    parts = [_HEAD]
+_OVERVIEW = """## Overview
+
+The best candidate of each kind, picked by the very scores shown, which flatters each a little. Energies are those of
+the networks named; what costs less here may owe it to its size and not to its spikes.
+"""
+
+
+def page_text(files: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], overview: str) -> str:
+    """Text of the page for files given by name and rows, and the overview's table."""
+    parts = [_HEAD, _OVERVIEW, overview, ""]
     for name, rows in files:
         parts += _suite(name, rows)
     return "\n".join(parts)

@@ -84,13 +84,29 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return as_frame(lines)
 
 
-def write_results(csv_dir: str | Path, page: str | Path) -> Path:
+def write_results(csv_dir: str | Path, page: str | Path, readme: str | Path | None = None) -> pd.DataFrame:
     """Write the Markdown page of all CSV files in `csv_dir`, in the order of their names.
+
+    Parameters
+    ----------
+    csv_dir : path-like
+        Folder of the files.
+    page : path-like
+        The page to write.
+    readme : path-like, optional
+        A file in which the lines between ``<!-- results -->`` and ``<!-- /results -->`` are replaced by the overview.
+
+    Returns
+    -------
+    DataFrame
+        The overview (see `spikeneuro.bench.overview`).
 
     Raises
     ------
     DataNotFoundError
         If the folder holds no CSV file.
+    InputError
+        If `readme` has no such place.
     """
     files = sorted(Path(csv_dir).glob("*.csv"))
     if not files:
@@ -98,9 +114,23 @@ def write_results(csv_dir: str | Path, page: str | Path) -> Path:
             f"there is no CSV file in {csv_dir}; `spikeneuro results DIR` writes one per run folder."
         )
     from spikeneuro.bench.markdown import page_text
+    from spikeneuro.bench.overview import as_markdown, overview
 
-    write_atomic(Path(page), page_text([(file.name, read_csv(file)) for file in files]))
-    return Path(page)
+    read = [(file.name, read_csv(file)) for file in files]
+    table = overview(read)
+    block = "\n".join(as_markdown(table))
+    if readme is not None:
+        _replace_block(Path(readme), block)
+    write_atomic(Path(page), page_text(read, block))
+    return table
+
+
+def _replace_block(path: Path, block: str) -> None:
+    before, start, rest = path.read_text(encoding="utf-8").partition("<!-- results -->")
+    _, end, after = rest.partition("<!-- /results -->")
+    if not start or not end:
+        raise InputError(f"{path} has no place between <!-- results --> and <!-- /results -->.")
+    write_atomic(path, f"{before}{start}\n{block}\n{end}{after}")
 
 
 def _lines(store: Store, run: Mapping[str, Any]) -> Iterable[dict[str, str]]:

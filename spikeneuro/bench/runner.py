@@ -3,7 +3,6 @@
 import datetime
 import fnmatch
 import os
-import platform
 import shlex
 import signal
 import sys
@@ -19,6 +18,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from spikeneuro._files import writable, write_atomic
 from spikeneuro._validation import check_number
+from spikeneuro.bench import measure
 from spikeneuro.bench.cell import Outcome, run_cell, versions
 from spikeneuro.bench.plan import Cell, Plan, make_plan
 from spikeneuro.bench.progress import Reporter, Silent
@@ -282,7 +282,7 @@ def _run_row(suite: Suite, jobs: int, threads: int) -> dict[str, Any]:
         "shuffled": int(suite.shuffle_labels),
         "command": command_line(),
         "versions": versions(),
-        "machine": processor(),
+        "machine": measure.processor(),
         "cores": os.cpu_count(),
         "jobs": jobs,
         "threads": threads,
@@ -294,16 +294,6 @@ def command_line() -> str:
     """The command this process was started with, its program without folder."""
     program, *arguments = sys.argv or ["python"]
     return shlex.join([Path(program).name or "python", *arguments])
-
-
-def processor() -> str:
-    """Name of the processor."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _now() -> str:

@@ -139,7 +139,7 @@ def test_the_page_states_each_processor_each_set_of_versions_and_the_prices(tmp_
         store.write_plan(places, [{**experiment, "note": None, "n_folds": 1, "description": "d", "simulated": 0}])
     rows = read_csv(write_csv(tmp_path, tmp_path / "csv"))
     assert [(row["machine"], row["threads"]) for row in rows[:2]] == [("processor 0", 1), ("processor 1", 2)]
-    text = page_text([("made.csv", rows)])
+    text = page_text([("made.csv", rows)], "the overview")
     for seed in (0, 1, 2):
         threads = f"{1 + seed} thread{'s' if seed else ''}"
         assert f"torch 2.{seed} on processor {seed}, {threads} (2 cells)" in text
@@ -208,9 +208,11 @@ def test_a_csv_gives_the_summary_of_the_store_and_repeats(make_suite, tmp_path):
     assert write_csv(tmp_path / "out", tmp_path / "results").read_bytes() == first
     assert csv.stat().st_size < 60_000
 
-    page = write_results(tmp_path / "results", tmp_path / "RESULTS.md")
+    page = tmp_path / "RESULTS.md"
+    write_results(tmp_path / "results", page)
     text = page.read_text()
-    assert write_results(tmp_path / "results", page).read_text() == text
+    write_results(tmp_path / "results", page)
+    assert page.read_text() == text
     assert "## Two blobs" in text
     assert "Note: a remark, with a comma." in text
     assert re.search(
@@ -227,7 +229,8 @@ def test_missing_and_failed_cells_are_in_the_csv(make_suite, tmp_path):
     rows = read_csv(write_csv(tmp_path / "out", tmp_path / "results"))
     states = [row["status"] for row in rows]
     assert (states.count("failed"), states.count("missing")) == (6, 6)
-    page = write_results(tmp_path / "results", tmp_path / "RESULTS.md").read_text()
+    write_results(tmp_path / "results", tmp_path / "RESULTS.md")
+    page = (tmp_path / "RESULTS.md").read_text()
     assert "incomplete: 0 of 6 cells" in page
     assert "Failed: logistic: " in page
 
