@@ -296,7 +296,7 @@ def test_saving_replaces_whole_files_only(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="cannot be written .*disk full"):
         make().save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
