@@ -217,7 +217,7 @@ MODELS: tuple[ModelEntry, ...] = (
     ),
     ModelEntry(
         name="eeg-conformer",
-        target="spikeneuro.models.braindecode_nets:EEGConformer",
+        target="spikeneuro.models.braindecode_attention:EEGConformer",
         inputs=("signal",),
         kind="network",
         spiking=False,
@@ -228,7 +228,7 @@ MODELS: tuple[ModelEntry, ...] = (
     ),
     ModelEntry(
         name="atcnet",
-        target="spikeneuro.models.braindecode_nets:ATCNet",
+        target="spikeneuro.models.braindecode_attention:ATCNet",
         inputs=("signal",),
         kind="network",
         spiking=False,
