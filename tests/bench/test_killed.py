@@ -34,7 +34,14 @@ def start(path: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "spikeneuro.cli", "run", str(path), "--out", str(out), *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb"}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        # A shell that runs the tests in the background has them ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
