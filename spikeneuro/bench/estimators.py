@@ -97,7 +97,7 @@ def _check_training(candidate: Candidate, task: str) -> None:
         if name not in known and not name.startswith(_PREFIXES):
             raise InputError(f"training has no argument {name!r}; {suggestion(name, known)}")
     _check_net_options([name.removeprefix("net__") for name in training if name.startswith("net__")])
-    _estimator_class(task)(candidate.model, **training)._check_parameters()
+    _estimator_class(task)(candidate.model, **training).check_parameters()
 
 
 def _check_net_options(names: Iterable[str]) -> None:

@@ -112,7 +112,14 @@ class NeuroEstimator(BaseEstimator):
 
     # Input
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """Raise for the first parameter that `fit` would refuse, before there are data.
+
+        Raises
+        ------
+        InputError
+            The message names the parameter and what was received.
+        """
         for name in self._passed_on():
             if not name.startswith(_PASSED_ON):
                 raise InputError(

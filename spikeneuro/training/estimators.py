@@ -156,7 +156,7 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
         -------
         self : NeuroClassifier
         """
-        self._check_parameters()
+        self.check_parameters()
         checked = self._check_input(X, reset=True)
         labels = self._check_labels(y, checked)
         codes = np.searchsorted(self.classes_, labels)
@@ -256,7 +256,7 @@ class NeuroRegressor(RegressorMixin, NeuroEstimator):
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> "NeuroRegressor":
         """Train on `X` as for `NeuroClassifier.fit`, with one number per sample in `y`."""
-        self._check_parameters()
+        self.check_parameters()
         checked = self._check_input(X, reset=True)
         if y is None:
             raise InputError(f"requires y to be passed, but the target y is None ({type(self).__name__}).")
