@@ -2,7 +2,6 @@
 
 from typing import NamedTuple, cast
 
-import torch
 from torch import Tensor, nn
 
 from spikeneuro._validation import check_choice
@@ -12,6 +11,8 @@ from spikeneuro.models.inputs import check_dropout, check_signal, check_sizes, c
 from spikeneuro.models.spiking import as_encoder, as_surrogate, step_length
 from spikeneuro.nn import LastReadout, LeakyReadout, MaxMembraneReadout, OverTime, RateReadout, RecurrentLIF
 from spikeneuro.nn.heterogeneity import LogSpaced
+from spikeneuro.nn.readouts import Readout, ReadoutState
+from spikeneuro.nn.recompute import check_segments, in_segments
 from spikeneuro.ops import LIFState
 from spikeneuro.ops.surrogates import Surrogate
 
@@ -28,19 +29,18 @@ class StreamState(NamedTuple):
         State of the encoder; None for codes without memory.
     layers : tuple of LIFState
         State of each recurrent layer.
-    membrane : Tensor or None
-        Leaky readout after the last step, (batch, n_outputs).
-    summary : Tensor or None
-        Sum of spikes ("rate") or membranes ("leaky"), or largest membrane ("max") so far.
-    n_steps : int
-        Steps seen so far.
+    readout : ReadoutState
+        State of the readout.
     """
 
     encoder: object
     layers: tuple[LIFState, ...]
-    membrane: Tensor | None
-    summary: Tensor | None
-    n_steps: int
+    readout: ReadoutState
+
+    @property
+    def n_steps(self) -> int:
+        """Steps seen so far."""
+        return self.readout.n_steps
 
 
 class StreamResult(NamedTuple):
@@ -114,6 +114,9 @@ class RecurrentSNN(nn.Module):
         Surrogate gradient; by that name, with slope 5.
     drop_prob : float, default 0.1
         Dropout of each layer's spikes.
+    recompute : int or "sqrt", optional
+        Train in this many segments of time, each computed again in the backward pass, as `spikeneuro.nn.Recompute`
+        does: memory grows with the square root of the number of steps. Needs ``norm`` "layer" or "none".
 
     Raises
     ------
@@ -158,12 +161,19 @@ class RecurrentSNN(nn.Module):
         encoder: str | Encoder = "direct",
         surrogate: str | Surrogate = "fast_sigmoid",
         drop_prob: float = 0.1,
+        recompute: int | str | None = None,
     ) -> None:
         super().__init__()
         check_sizes(n_chans=n_chans, n_times=n_times, n_outputs=n_outputs, hidden=hidden, n_layers=n_layers)
         check_dropout(drop_prob=drop_prob)
         self.n_chans, self.n_times, self.n_outputs, self.sfreq = n_chans, n_times, n_outputs, sfreq
         self.task = check_task(task)
+        self.recompute = None if recompute is None else check_segments(recompute)
+        if recompute is not None and norm == "batch":
+            raise InputError(
+                f"recompute={recompute!r} cuts sequences in time, but batch normalisation takes its statistics over "
+                "the whole; use norm='layer' or norm='none'."
+            )
         self.encoder = as_encoder(encoder)
         dt = step_length(tau_unit, sfreq, self.encoder)
         in_seconds = tau_unit == "seconds"
@@ -195,13 +205,16 @@ class RecurrentSNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, times) -> logits (batch, n_outputs), or (batch, n_outputs, times) for steps."""
         check_signal(x, self.n_chans, None)
-        spikes = self.encoder(x)
-        for linear, norm, neurons in self._layers():
-            spikes = self.dropout(neurons(norm(linear(spikes))))  # (steps, batch, hidden)
-        if self.readout_mode == "rate":
-            return self.head(self.readout(spikes))
-        output = self.readout(self.head(spikes))
-        return self._per_sample(output) if self.task == "steps" else output
+        rate = self.readout_mode == "rate"
+        stack = [part for layer in self._layers() for part in (*layer, self.dropout)]  # (steps, batch, hidden)
+        stack += [self.readout] if rate else [self.head, self.readout]
+        y = self.encoder(x)
+        if self.recompute is None:
+            for part in stack:
+                y = part(y)
+        else:
+            y = in_segments(stack, y, self.recompute)
+        return self.head(y) if rate else self._per_sample(y)
 
     def run(self, x: Tensor, state: StreamState | None = None) -> StreamResult:
         """Run one piece of a signal, carrying on from `state`.
@@ -227,56 +240,29 @@ class RecurrentSNN(nn.Module):
             raise InputError("run needs the model in evaluation mode; call model.eval() first.")
         check_signal(x, self.n_chans, None)
         spikes, encoder_state = self.encoder.run(x, None if state is None else state.encoder)
-        steps = spikes.shape[0]
         layers, all_spikes = [], []
         for index, (linear, norm, neurons) in enumerate(self._layers()):
             result = neurons.run(norm(linear(spikes)), None if state is None else state.layers[index])
             spikes = result.spikes
             layers.append(result.state)
             all_spikes.append(spikes)
-        output, membrane, summary = self._read(spikes, state)
-        seen = steps + (0 if state is None else state.n_steps)
-        return StreamResult(
-            output, tuple(all_spikes), StreamState(encoder_state, tuple(layers), membrane, summary, seen)
+        rate = self.readout_mode == "rate"
+        read, summary = self.readout.run(
+            spikes if rate else self.head(spikes), None if state is None else state.readout
         )
+        output = self.head(read) if rate else self._per_sample(read)
+        return StreamResult(output, tuple(all_spikes), StreamState(encoder_state, tuple(layers), summary))
 
     def _layers(self) -> list[tuple[nn.Module, nn.Module, RecurrentLIF]]:
         neurons = cast("list[RecurrentLIF]", list(self.neurons))
         return list(zip(self.linears, self.norms, neurons, strict=True))
 
-    def _read(self, spikes: Tensor, state: StreamState | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Output, membrane of the leaky readout and running summary after a piece."""
-        summary = None if state is None else state.summary
-        seen = spikes.shape[0] + (0 if state is None else state.n_steps)
-        if self.readout_mode == "rate":
-            total = spikes.sum(dim=0) + (0.0 if summary is None else summary)
-            return self.head(total / seen), None, total
-        course = self._course(self.head(spikes), None if state is None else state.membrane)
-        last = course[-1]
-        if self.readout_mode == "steps":
-            return self._per_sample(course), last, None
-        if self.readout_mode == "last":
-            return last, last, None
-        if self.readout_mode == "max":
-            top = course.amax(dim=0) if summary is None else torch.maximum(course.amax(dim=0), summary)
-            return top, last, top
-        total = course.sum(dim=0) + (0.0 if summary is None else summary)
-        return total / seen, last, total
-
-    def _course(self, current: Tensor, membrane: Tensor | None) -> Tensor:
-        """Leaky integrator over a piece; being linear, what it held before just decays on top."""
-        assert isinstance(self.readout, (LeakyReadout, MaxMembraneReadout, LastReadout))
-        course = self.readout.integrate(current)
-        if membrane is None:
-            return course
-        beta = self.readout.decay()
-        powers = torch.arange(1, len(current) + 1, dtype=current.dtype, device=current.device).reshape(-1, 1, 1)
-        return course + beta**powers * membrane
-
-    def _per_sample(self, course: Tensor) -> Tensor:
-        """(steps, batch, n_outputs) -> (batch, n_outputs, times): the value at the end of each sample."""
+    def _per_sample(self, output: Tensor) -> Tensor:
+        """With steps: (steps, batch, n_outputs) -> (batch, n_outputs, times), the value at the end of each sample."""
+        if self.task != "steps":
+            return output
         every = self.encoder.steps_per_sample
-        return course[every - 1 :: every].permute(1, 2, 0)
+        return output[every - 1 :: every].permute(1, 2, 0)
 
 
 def _normalisation(name: str, features: int) -> nn.Module:
@@ -286,7 +272,7 @@ def _normalisation(name: str, features: int) -> nn.Module:
     return nn.LayerNorm(features) if name == "layer" else nn.Identity()
 
 
-def _readout(mode: str, n_outputs: int, tau: LogSpaced, dt: float, learn: bool) -> nn.Module:
+def _readout(mode: str, n_outputs: int, tau: LogSpaced, dt: float, learn: bool) -> Readout:
     if mode == "rate":
         return RateReadout()
     if mode in ("steps", "leaky"):

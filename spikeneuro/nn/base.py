@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from spikeneuro.errors import InputError
-from spikeneuro.ops import LIFState
 
 
 class LIFResult(NamedTuple):
@@ -17,15 +16,30 @@ class LIFResult(NamedTuple):
     ----------
     spikes : Tensor
         0 and 1, (time, batch, *features).
-    state : LIFState
-        State after the last step; give it to the next `run`.
+    state : NamedTuple
+        State after the last step, a `LIFState` or the layer's own; give it to the next `run`.
     traces : dict of str to Tensor
         What was asked for by `record`, each (time, batch, *features).
     """
 
     spikes: Tensor
-    state: LIFState
+    state: Any
     traces: dict[str, Tensor]
+
+
+class Carry:
+    """Where a layer that is called piece by piece finds and leaves its state: ``layer(piece, carry)``.
+
+    A call through the module fires its hooks, which `run` does not.
+
+    Parameters
+    ----------
+    state : object
+        State before the first piece; None at rest.
+    """
+
+    def __init__(self, state: Any = None) -> None:
+        self.state = state
 
 
 class SpikingLayer(nn.Module, ABC):
@@ -47,20 +61,26 @@ class SpikingLayer(nn.Module, ABC):
             raise InputError(f"shape must be a positive integer or a tuple of them, got {shape!r}.")
         self.shape: tuple[int, ...] = sizes
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, carry: Carry | None = None) -> Tensor:
         """Return the spikes of a whole sequence, started from rest.
 
         Parameters
         ----------
         x : Tensor
             Input current, (time, batch, *features).
+        carry : Carry, optional
+            Makes `x` a piece of a sequence: its state is taken from here and left here.
 
         Returns
         -------
         Tensor
             Spikes, same shape.
         """
-        return self.run(x).spikes
+        if carry is None:
+            return self.run(x).spikes
+        result = self.run(x, carry.state)
+        carry.state = result.state
+        return result.spikes
 
     @abstractmethod
     def run(self, x: Tensor, state: Any = None, record: Sequence[str] = ()) -> LIFResult:

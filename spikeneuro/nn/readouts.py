@@ -1,6 +1,7 @@
 """From sequences to one value per class: what stands at the end of a spiking model.
 
-All map (time, batch, features) to (batch, features) and have no state. Those with a leaky integrator compute
+All map (time, batch, features) to (batch, features) and keep no state between calls; `run` takes a sequence in pieces.
+Those with a leaky integrator compute
 
     v[t] = beta * v[t-1] + (1 - beta) * x[t],        beta = exp(-dt / tau_mem)
 
@@ -8,13 +9,84 @@ so that a constant input x settles at x, whatever the time constant.
 """
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from spikeneuro import ops
 from spikeneuro.errors import InputError
+from spikeneuro.nn.base import Carry
 from spikeneuro.nn.decay import Decay, Value
+
+
+class ReadoutState(NamedTuple):
+    """What a readout carries from one piece of a sequence to the next.
+
+    Parameters
+    ----------
+    membrane : Tensor, optional
+        Leaky integrator after the last step, (batch, features); None without one.
+    summary : Tensor, optional
+        Sum of the input ("rate") or of the membrane ("leaky"), or largest membrane ("max"), so far.
+    n_steps : int
+        Steps so far.
+    """
+
+    membrane: Tensor | None = None
+    summary: Tensor | None = None
+    n_steps: int = 0
+
+
+class ReadoutResult(NamedTuple):
+    """What a readout's `run` gives.
+
+    Parameters
+    ----------
+    output : Tensor
+        As the readout's call on everything so far, (batch, features); with ``sequence=True`` of the piece.
+    state : ReadoutState
+        State after the last step; give it to the next `run`.
+    """
+
+    output: Tensor
+    state: ReadoutState
+
+
+class Readout(nn.Module, ABC):
+    """Base of the readouts: a map from (time, batch, features) to (batch, features)."""
+
+    #: Whether the output has one value per step.
+    sequence = False
+
+    def forward(self, x: Tensor, carry: Carry | None = None) -> Tensor:
+        """Return the output of a whole sequence.
+
+        Parameters
+        ----------
+        x : Tensor
+            Sequence, (time, batch, features).
+        carry : Carry, optional
+            Makes `x` a piece of a sequence: its state is taken from here and left here, and the output is that of
+            everything so far.
+
+        Returns
+        -------
+        Tensor
+            One value per feature, (batch, features).
+        """
+        if carry is None:
+            return self.whole(x)
+        output, carry.state = self.run(x, carry.state)
+        return output
+
+    @abstractmethod
+    def whole(self, x: Tensor) -> Tensor:
+        """Return the output of a whole sequence."""
+
+    @abstractmethod
+    def run(self, x: Tensor, state: ReadoutState | None = None) -> ReadoutResult:
+        """Read a piece of a sequence, carrying on from `state`; pieces give what the whole gives, to rounding."""
 
 
 def _check(x: Tensor, layer: nn.Module) -> None:
@@ -25,7 +97,7 @@ def _check(x: Tensor, layer: nn.Module) -> None:
         )
 
 
-class RateReadout(nn.Module):
+class RateReadout(Readout):
     """Mean over time: with spikes, the firing rate per step.
 
     Examples
@@ -34,13 +106,21 @@ class RateReadout(nn.Module):
     tensor([[0.5000]])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def whole(self, x: Tensor) -> Tensor:
         """Return the mean over time of (time, batch, features)."""
         _check(x, self)
         return x.mean(0)
 
+    def run(self, x: Tensor, state: ReadoutState | None = None) -> ReadoutResult:
+        """Return the mean over all steps so far, and what the next piece needs."""
+        _check(x, self)
+        total, n_steps = x.sum(0), len(x)
+        if state is not None and state.summary is not None:
+            total, n_steps = state.summary + total, state.n_steps + n_steps
+        return ReadoutResult(total / n_steps, ReadoutState(None, total, n_steps))
 
-class _Integrator(nn.Module, ABC):
+
+class _Integrator(Readout):
     """Leaky integrator without spikes, the base of the readouts below.
 
     Parameters
@@ -79,25 +159,34 @@ class _Integrator(nn.Module, ABC):
             learn=(names[beta is not None] if learn else None), dtype=dtype, device=device,
         )  # fmt: skip
 
-    @abstractmethod
-    def forward(self, x: Tensor) -> Tensor:
-        """Return one value per feature."""
-
     def check_input(self, x: Tensor) -> None:
         """Raise unless `x` is (time, batch, features) as declared."""
         _check(x, self)
         if self.n_features is not None and x.shape[2] != self.n_features:
             raise InputError(f"{type(self).__name__} expected (time, batch, {self.n_features}), got {tuple(x.shape)}.")
 
-    def integrate(self, x: Tensor) -> Tensor:
-        """Return the integrator's membrane at every step, (time, batch, features)."""
+    def integrate(self, x: Tensor, membrane: Tensor | None = None) -> Tensor:
+        """Return the integrator's membrane at every step, (time, batch, features), from 0 or from `membrane`."""
         self.check_input(x)
         beta = self.decay()
         # A LIF neuron that cannot fire is a leaky integrator: the fused kernels serve here too.
         output = ops.lif(
-            x, beta=beta, gain=1.0 - beta, threshold=x.new_full((), torch.inf), settings=ops.LIFSettings(reset="none")
-        )
+            x, beta=beta, gain=1.0 - beta, threshold=x.new_full((), torch.inf), settings=ops.LIFSettings(reset="none"),
+            state=None if membrane is None else ops.LIFState(v=membrane),
+        )  # fmt: skip
         return output.potential
+
+    def run(self, x: Tensor, state: ReadoutState | None = None) -> ReadoutResult:
+        """Return the output for all steps so far (of the piece, with ``sequence``), and what the next piece needs."""
+        state = ReadoutState() if state is None else state
+        course = self.integrate(x, state.membrane)
+        n_steps = state.n_steps + len(x)
+        output, summary = self.summarise(course, state.summary, n_steps)
+        return ReadoutResult(output, ReadoutState(course[-1], summary, n_steps))
+
+    @abstractmethod
+    def summarise(self, course: Tensor, summary: Tensor | None, n_steps: int) -> tuple[Tensor, Tensor | None]:
+        """Output after a piece in which the membrane took `course`, and the new summary."""
 
     def powers(self, x: Tensor) -> Tensor:
         """Return ``(1 - beta) * beta**k`` for k = 0 .. time - 1, broadcasting to (time, batch, features)."""
@@ -144,12 +233,19 @@ class LeakyReadout(_Integrator):
         super().__init__(n_features, tau_mem=tau_mem, dt=dt, beta=beta, learn=learn, dtype=dtype, device=device)
         self.sequence = sequence
 
-    def forward(self, x: Tensor) -> Tensor:
+    def whole(self, x: Tensor) -> Tensor:
         """Return the mean membrane (batch, features), or with `sequence` that of every step."""
         if self.sequence:
             return self.integrate(x)
         weights = self.powers(x).cumsum(0).flip(0)
         return (weights * x).sum(0) / x.shape[0]
+
+    def summarise(self, course: Tensor, summary: Tensor | None, n_steps: int) -> tuple[Tensor, Tensor | None]:
+        """Return mean and sum of the membrane so far, or with `sequence` its course."""
+        if self.sequence:
+            return course, None
+        total = course.sum(0) if summary is None else summary + course.sum(0)
+        return total / n_steps, total
 
 
 class LastReadout(_Integrator):
@@ -166,9 +262,13 @@ class LastReadout(_Integrator):
     tensor([[0.7500]])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def whole(self, x: Tensor) -> Tensor:
         """Return the last membrane, (batch, features)."""
         return (self.powers(x).flip(0) * x).sum(0)
+
+    def summarise(self, course: Tensor, summary: Tensor | None, n_steps: int) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002
+        """Return the last membrane."""
+        return course[-1], None
 
 
 class MaxMembraneReadout(_Integrator):
@@ -189,6 +289,12 @@ class MaxMembraneReadout(_Integrator):
     tensor([[0.5000]])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def whole(self, x: Tensor) -> Tensor:
         """Return the maximum over time, (batch, features)."""
         return self.integrate(x).amax(0)
+
+    def summarise(self, course: Tensor, summary: Tensor | None, n_steps: int) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002
+        """Return the maximum so far, twice."""
+        top = course.amax(0)
+        top = top if summary is None else torch.maximum(summary, top)
+        return top, top
