@@ -4,8 +4,6 @@ The codes and the order of the parameters are those of `spikeneuro.ops.surrogate
 Imported only when a kernel is used.
 """
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
@@ -14,7 +12,9 @@ _HALF_PI = tl.constexpr(1.5707963267948966)
 
 
 @triton.jit
-def surrogate_gradient(x: Any, code: tl.constexpr, p0: Any, p1: Any, p2: Any, p3: Any) -> Any:
+def surrogate_gradient(
+    x: tl.tensor, code: tl.constexpr, p0: tl.tensor, p1: tl.tensor, p2: tl.tensor, p3: tl.tensor
+) -> tl.tensor:
     """Return the derivative at ``x = u - threshold``, in the dtype of `x`, float32 or float64.
 
     `p0` to `p3` are the surrogate's parameters, numbers (which Triton hands to a kernel in float32); those it does not
@@ -48,7 +48,7 @@ def surrogate_gradient(x: Any, code: tl.constexpr, p0: Any, p1: Any, p2: Any, p3
 
 
 @triton.jit
-def _normal(x: Any, deviation: Any) -> Any:
+def _normal(x: tl.tensor, deviation: tl.tensor) -> tl.tensor:
     """Density at `x` of the normal distribution around 0."""
     z = x / deviation
     return _INVERSE_ROOT_OF_2_PI / deviation * tl.exp(-0.5 * z * z)
