@@ -1,4 +1,4 @@
-"""The command line: run, report, results, list, info, demo.
+"""The command line: run, report, results, health, list, info, demo.
 
 Mistakes of the user are one line on standard error and exit status 2; an interrupted run says how to go on (130); a
 run with failed cells ends with 1. Everything heavy is imported inside the command that needs it.
@@ -96,6 +96,59 @@ def results(
         picture.parent.mkdir(parents=True, exist_ok=True)
         overview(table).savefig(picture, dpi=120)
         typer.echo(picture)
+
+
+@app.command()
+def health(
+    model: Annotated[str, typer.Argument(help="A spiking model, or with --suite one of the suite's candidates.")],
+    data: Annotated[
+        str | None, typer.Option(help="Data set that `spikeneuro list datasets` shows, or your file.py:function.")
+    ] = None,
+    data_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Argument of the data set; may be repeated.")
+    ] = None,
+    suite: Annotated[str | None, typer.Option(help="Take data and parameters from a suite instead.")] = None,
+    experiment: Annotated[str | None, typer.Option(help="Which of the suite's experiments.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Hyperparameter of the model; may be repeated.")
+    ] = None,
+    training: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Argument of the training; may be repeated.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=0, help="Train so long first; 0 looks at it as initialised.")] = 0,
+    samples: Annotated[int, typer.Option(min=2, help="Most samples to look at.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and training.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the results; runs/health/MODEL by default.")
+    ] = None,
+) -> None:
+    """Examine a spiking model on data: dead and saturated neurons, rates, gradients by layer and time."""
+    if (data is None) == (suite is None):
+        raise InputError("health needs data: give either --data NAME or --suite NAME.")
+    if suite is None and experiment is not None:
+        raise InputError("--experiment belongs to --suite.")
+    if data is None and data_option:
+        raise InputError("--data-option belongs to --data; a suite has its own parameters.")
+    from spikeneuro.bench import checkup
+
+    if suite is not None:
+        case = checkup.case_of_suite(model, suite, experiment)
+    else:
+        case = checkup.case_of_data(model, str(data), checkup.parse_options(data_option or (), "--data-option"))
+    found = checkup.examine(
+        case,
+        options=checkup.parse_options(option or (), "--option"),
+        training=checkup.parse_options(training or (), "--training"),
+        epochs=epochs,
+        samples=samples,
+        seed=seed,
+    )
+    from spikeneuro.report.health import show_health, write_health
+
+    paths = write_health(found, out or Path("runs") / "health" / model)
+    show_health(found)
+    for path in paths:
+        typer.echo(path)
 
 
 @app.command("list")

@@ -18,7 +18,7 @@ from spikeneuro._random import scoped_seed
 from spikeneuro._validation import check_finite, suggestion
 from spikeneuro.data.splits import inner_split
 from spikeneuro.errors import InputError
-from spikeneuro.training.health import firing, is_spiking
+from spikeneuro.training.firing import firing, is_spiking
 from spikeneuro.training.losses import MaskedCrossEntropy
 from spikeneuro.training.net import Batches, Samples, SpikingNet, TrainingRecord
 from spikeneuro.training.parameters import OPTIMIZERS, check_parameters, check_passed_on, split_decay
@@ -227,9 +227,12 @@ class NeuroEstimator(BaseEstimator):
             if encoder is not None:
                 encoder.fit(train.X)
             self.net_ = self._net(module, criterion, train, valid, torch.Generator().manual_seed(seed))
-            self.net_.fit(train, None)
-            if self.net_.interrupted_:
-                raise KeyboardInterrupt
+            if self.max_epochs:
+                self.net_.fit(train, None)
+                if self.net_.interrupted_:
+                    raise KeyboardInterrupt
+            else:
+                self.net_.initialize()
             self.history_ = [{k: v for k, v in row.items() if k != "batches"} for row in self.net_.history]
             self.health_ = self._health(valid or train)
         self.seed_ = seed
@@ -301,7 +304,7 @@ class NeuroEstimator(BaseEstimator):
         batches = (batch.to(self.device) for batch in samples.X.split(self.batch_size))
         return {
             "firing": firing(module, batches) if is_spiking(module) else {},
-            "gradient_norm": self.history_[-1]["gradient_norm"],
+            "gradient_norm": self.history_[-1]["gradient_norm"] if self.history_ else {},
             "epochs": len(self.history_),
         }
 

@@ -34,7 +34,8 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
     scale : {"standard", "robust", "sample", "none"}
         How channels are scaled; see `ChannelScaler`.
     max_epochs, batch_size : int
-        Passes over the training part; samples per step. Batches are of nearly equal size.
+        Passes over the training part, 0 for the network as it is initialised; samples per step. Batches are of nearly
+        equal size.
     optimizer : {"adamw", "adam", "sgd"}
         Optimiser; further options as ``optimizer__name=value``.
     lr, weight_decay : float

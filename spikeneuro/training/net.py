@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from spikeneuro.errors import InputError
-from spikeneuro.training.health import firing, is_spiking, recorded_spikes
+from spikeneuro.training.firing import firing, is_spiking, recorded_rates
 from spikeneuro.training.losses import IGNORED, rate_penalty
 
 
@@ -82,12 +82,12 @@ class SpikingNet(NeuralNet):
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         if not self.rate_penalty:
             return super().train_step_single(batch, **fit_params)
-        with recorded_spikes(self.module_) as spikes:
-            self._spikes_of_step = spikes
+        with recorded_rates(self.module_) as rates:
+            self._rates_of_step = rates
             try:
                 return super().train_step_single(batch, **fit_params)
             finally:
-                del self._spikes_of_step
+                del self._rates_of_step
 
     def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
         loss = super().get_loss(y_pred, y_true, X=X, training=training)
@@ -97,7 +97,7 @@ class SpikingNet(NeuralNet):
                 "lower the learning rate (lr=) or clip gradients (gradient_clip=)."
             )
         if training and self.rate_penalty:
-            loss = loss + self.rate_penalty * rate_penalty(self._spikes_of_step.values(), self.rate_band)
+            loss = loss + self.rate_penalty * rate_penalty(self._rates_of_step.values(), self.rate_band)
         return loss
 
 

@@ -46,7 +46,7 @@ def check_parameters(parameters: Mapping[str, Any], monitors: tuple[str, ...]) -
     check_choice(given["optimizer"], OPTIMIZERS, "optimizer")
     check_choice(given["schedule"], SCHEDULES, "schedule")
     check_choice(given["monitor"], monitors, "monitor")
-    check_number(given["max_epochs"], "max_epochs", low=1, integer=True)
+    check_number(given["max_epochs"], "max_epochs", low=0, integer=True)
     check_number(given["batch_size"], "batch_size", low=1, integer=True)
     check_number(given["lr"], "lr", low=0, closed="right")
     check_number(given["weight_decay"], "weight_decay", low=0)
