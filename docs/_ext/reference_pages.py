@@ -41,7 +41,9 @@ def _grouped(module: str) -> list[str]:
 
 def module_page(module: str) -> str:
     """Page of one module: what it is for, and its public names."""
-    parts = [_heading(MODULES[module]), f"``{module}``", _summary(module)]
+    # What stands below the first paragraph is for readers of the source, but for the tables of this module.
+    text = inspect.getdoc(importlib.import_module(module)) if module == "spikeneuro.ops.surrogates" else None
+    parts = [_heading(MODULES[module]), f"``{module}``", text or _summary(module)]
     if module == "spikeneuro.models":
         parts += ["Built with `spikeneuro.models.create`; the names are those of suites and estimators.", model_table()]
     return "\n\n".join([*parts, *_grouped(module)]) + "\n"

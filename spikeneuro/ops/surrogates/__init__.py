@@ -127,8 +127,8 @@ def resolve(surrogate: "str | Surrogate", **options: float) -> Surrogate:
 
     Examples
     --------
-    >>> resolve("fast_sigmoid", slope=10.0)
-    FastSigmoid(slope=10.0)
+    >>> resolve("atan", alpha=3.0)
+    Atan(alpha=3.0)
     """
     if isinstance(surrogate, Surrogate):
         if options:
