@@ -10,6 +10,7 @@ MODULES = {
     "spikeneuro.encoders": "Encoders",
     "spikeneuro.nn": "Layers",
     "spikeneuro.nn.heterogeneity": "Heterogeneous parameters",
+    "spikeneuro.nn.presets": "Published neurons",
     "spikeneuro.ops": "Operations",
     "spikeneuro.ops.surrogates": "Surrogate gradients",
     "spikeneuro.ops.counts": "Operation counts",

@@ -1,7 +1,12 @@
 """Spiking layers, readouts and the wrapper for layers that know no time."""
 
-from spikeneuro.nn import heterogeneity
+from spikeneuro.nn import heterogeneity, presets
+from spikeneuro.nn.adaptive_lif import AdaptiveLIF, AdaptiveLIFState
 from spikeneuro.nn.base import Carry, LIFResult, SpikingLayer
+from spikeneuro.nn.delay import Delay
+from spikeneuro.nn.hodgkin_huxley import HodgkinHuxley, HodgkinHuxleyState
+from spikeneuro.nn.interop import from_norse, from_snntorch, from_spikingjelly
+from spikeneuro.nn.izhikevich import Izhikevich, IzhikevichState
 from spikeneuro.nn.lif import LIF, LIFLayer, RecurrentLIF
 from spikeneuro.nn.over_time import OverTime
 from spikeneuro.nn.readouts import (
@@ -14,9 +19,17 @@ from spikeneuro.nn.readouts import (
     ReadoutState,
 )
 from spikeneuro.nn.recompute import Recompute
+from spikeneuro.nn.stepped import SteppedLayer
 
 __all__ = [
+    "AdaptiveLIF",
+    "AdaptiveLIFState",
     "Carry",
+    "Delay",
+    "HodgkinHuxley",
+    "HodgkinHuxleyState",
+    "Izhikevich",
+    "IzhikevichState",
     "LIF",
     "LIFLayer",
     "LIFResult",
@@ -31,5 +44,10 @@ __all__ = [
     "Recompute",
     "RecurrentLIF",
     "SpikingLayer",
+    "SteppedLayer",
+    "from_norse",
+    "from_snntorch",
+    "from_spikingjelly",
     "heterogeneity",
+    "presets",
 ]

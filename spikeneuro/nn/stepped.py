@@ -1,0 +1,184 @@
+"""Neurons outside the leaky integrate-and-fire family: one step in plain torch, the loop over time made of it."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikeneuro._validation import check_choice
+from spikeneuro.errors import InputError
+from spikeneuro.nn.base import LIFResult, SpikingLayer
+from spikeneuro.nn.decay import Value, values
+
+
+class SteppedLayer(SpikingLayer):
+    """Base of neurons that are written as one step.
+
+    Who derives from it gives `resting_state` and `step`. The layer then maps whole sequences, runs in pieces, records
+    traces and differentiates as every spiking layer does. It runs as a loop in plain torch, on any device.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Shape that broadcasts to the features: ``128``, ``(16, 1, 1)``, or ``()`` for any.
+    dtype, device : optional
+        As for torch's layers: where the numbers of `set_number` are kept.
+
+    Examples
+    --------
+    >>> from typing import NamedTuple
+    >>> from spikeneuro import ops
+    >>> class State(NamedTuple):
+    ...     membrane: Tensor
+    >>> class Integrator(SteppedLayer):
+    ...     def resting_state(self, x):
+    ...         return State(torch.zeros_like(x))
+    ...
+    ...     def step(self, x, state):
+    ...         u = state.membrane + x
+    ...         s = ops.spike(u - 1.0)
+    ...         return s, State(u - s)
+    >>> Integrator(1)(torch.full((5, 1, 1), 0.7)).flatten().tolist()
+    [0.0, 1.0, 1.0, 0.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__(shape)
+        self._place: dict[str, Any] = {"dtype": dtype or torch.get_default_dtype(), "device": device}
+
+    @abstractmethod
+    def resting_state(self, x: Tensor) -> Any:
+        """Return the state before the first step: a named tuple of tensors.
+
+        Parameters
+        ----------
+        x : Tensor
+            A step of zeros, (batch, *features), for its shape, dtype and device.
+
+        Returns
+        -------
+        NamedTuple
+            The state; its fields are the traces that can be recorded.
+        """
+
+    @abstractmethod
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return the spikes of one step and the state after it.
+
+        Parameters
+        ----------
+        x : Tensor
+            Input of the step, (batch, *features).
+        state : NamedTuple
+            State before it.
+
+        Returns
+        -------
+        spikes : Tensor
+            0 and 1, (batch, *features); `spikeneuro.ops.spike` gives them a surrogate derivative.
+        state : NamedTuple
+            State after it.
+        """
+
+    def observe(self, state: Any) -> dict[str, Tensor]:
+        """Return what can be recorded of a state, by name; the fields of the state unless a layer says otherwise."""
+        fields: dict[str, Tensor] = state._asdict()
+        return fields
+
+    def set_number(self, name: str, value: Value) -> None:
+        """Keep a number, or one per neuron, as a buffer of that name.
+
+        Parameters
+        ----------
+        name : str
+            Name of the attribute, and in messages.
+        value : float, Tensor or Heterogeneity
+            Finite, broadcasts to the layer's shape.
+
+        Raises
+        ------
+        InputError
+            For values that are not finite or do not broadcast.
+        """
+        tensor = values(value, name, self.shape, self._place["device"])
+        self.register_buffer(name, tensor.to(self._place["dtype"]))
+
+    def run(self, x: Tensor, state: Any = None, record: Sequence[str] = ()) -> LIFResult:
+        """Run a piece of a sequence and return its state and traces.
+
+        Two pieces run one after the other, the second from the state of the first, equal the whole.
+
+        Parameters
+        ----------
+        x : Tensor
+            Input, (time, batch, *features), in the unit of the layer.
+        state : NamedTuple, optional
+            State before the first step, from an earlier `run`; at rest by default.
+        record : sequence of str
+            Traces to return, each the value after its step: "spikes" and what `observe` names.
+
+        Returns
+        -------
+        LIFResult
+            Spikes, final state, traces.
+
+        Raises
+        ------
+        InputError
+            For an input or state of the wrong shape or dtype, or an unknown trace.
+        """
+        self.check_input(x)
+        self._check_dtype(x)
+        rest = self.resting_state(x.new_zeros(x.shape[1:]))
+        state = rest if state is None else self._checked(state, rest)
+        names = (record,) if isinstance(record, str) else tuple(record)
+        for name in names:
+            check_choice(name, ("spikes", *self.observe(rest)), "record")
+        observed = [name for name in names if name != "spikes"]
+        spikes: list[Tensor] = []
+        courses: dict[str, list[Tensor]] = {name: [] for name in observed}
+        # Unbound once: differentiating x[t] would allocate a gradient of the whole sequence at every step.
+        for x_t in x.unbind(0):
+            s, state = self.step(x_t, state)
+            spikes.append(s)
+            if observed:
+                seen = self.observe(state)
+                for name in observed:
+                    courses[name].append(seen[name])
+        stacked = torch.stack(spikes)
+        traces = {name: stacked if name == "spikes" else torch.stack(courses[name]) for name in names}
+        return LIFResult(stacked, state, traces)
+
+    def _check_dtype(self, x: Tensor) -> None:
+        if not x.is_floating_point():
+            raise InputError(f"{type(self).__name__} expected a floating-point input, got {x.dtype}; use x.float().")
+        for name, number in (*self.named_buffers(), *self.named_parameters()):
+            if number.is_floating_point() and (number.dtype != x.dtype or number.device != x.device):
+                raise InputError(
+                    f"{name} of {type(self).__name__} is {number.dtype} on {number.device} but the input is {x.dtype} "
+                    f"on {x.device}; convert one of them with .to(...)."
+                )
+
+    def _checked(self, state: Any, rest: Any) -> Any:
+        """`state`, if it is of the kind that the layer's own is."""
+        fields = getattr(state, "_fields", None)
+        if fields != rest._fields:
+            raise InputError(
+                f"the state of {type(self).__name__} has the parts {', '.join(rest._fields)}; got "
+                f"{type(state).__name__}" + (f" with {', '.join(fields)}." if fields else ".")
+            )
+        for name, given, expected in zip(fields, state, rest, strict=True):
+            if given.shape != expected.shape or given.dtype != expected.dtype or given.device != expected.device:
+                raise InputError(
+                    f"the state's {name} must be {expected.dtype} of shape {tuple(expected.shape)} on "
+                    f"{expected.device}, got {given.dtype} of shape {tuple(given.shape)} on {given.device}."
+                )
+        return state
