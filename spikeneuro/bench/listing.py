@@ -92,12 +92,10 @@ def _backends() -> Iterable[tuple[str, str]]:
 
     from spikeneuro import ops
 
-    yield "neurons", f"{', '.join(name for name in ops.BACKENDS if name != 'auto')} (cuda, triton: none yet)"
-    one = torch.ones(())
-    plain = ops.LIFParameters(beta=one, gain=one, threshold=one, v_rest=one, v_reset=one)
-    for kind, parameters in (("a plain layer", plain), ("an adaptive layer", plain._replace(rho=one, kappa=one))):
-        taken, reason = ops.choose_backend(torch.zeros(1, 1, 1), parameters, ops.LIFSettings())
-        yield f"auto, {kind}", f"{taken} ({reason})"
+    yield "neurons", ", ".join(name for name in ops.BACKENDS if name != "auto")
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        taken, reason = ops.choose_backend(torch.zeros(1, 1, 1, device=device))
+        yield f"auto, {device}", f"{taken} ({reason})"
     yield "processors", f"{os.cpu_count()}"
     yield "torch threads", f"{torch.get_num_threads()}"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -103,5 +103,3 @@ class SpikingLayer(nn.Module, ABC):
                 f"{type(self).__name__} expected (time, batch, {expected}), got {tuple(x.shape)}; "
                 "signals go through an encoder first."
             )
-        if x.shape[0] == 0:
-            raise InputError(f"{type(self).__name__} needs at least one time step, got {tuple(x.shape)}.")

@@ -1,6 +1,8 @@
 """The neuron op's Python entry: checks, choice of backend, one call."""
 
 import math
+import os
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -8,9 +10,11 @@ from torch import Tensor
 from spikeneuro._validation import check_choice
 from spikeneuro.errors import InputError
 from spikeneuro.ops import registration
+from spikeneuro.ops.backend import Call
+from spikeneuro.ops.reference import filled
 from spikeneuro.ops.state import LIFOutput, LIFParameters, LIFSettings, LIFState
 
-BACKENDS = ("auto", "reference", "numba")
+BACKENDS = ("auto", "reference", "numba", "triton")
 
 
 def lif(
@@ -41,7 +45,7 @@ def lif(
     Parameters
     ----------
     x : Tensor
-        Input current, (time, batch, *features), at least one step.
+        Input current, (time, batch, *features); without steps, the state comes back as it was.
     beta : float or Tensor
         Decay of the membrane per step, in [0, 1]; broadcasts over the features, as all numbers below do.
     gain : float or Tensor
@@ -98,66 +102,67 @@ def lif(
     if mask is not None and not _broadcasts(mask.shape, x.shape):
         raise InputError(f"a mask of shape {tuple(mask.shape)} does not broadcast to the input {tuple(x.shape)}.")
     check_choice(backend, BACKENDS, "backend")
-    chosen, reason = choose_backend(x, parameters, settings, mask=mask, delay=delay)
-    if backend != "auto" and backend != chosen:
-        if backend == "numba":
-            raise InputError(f"backend='numba' cannot run this: {reason}; use backend='auto' or 'reference'.")
-        chosen = backend
-    # The gradients of alpha and gain are sums over the current, so the fused backward needs it.
-    kept = chosen == "numba" and parameters.alpha is not None and _learns(parameters.alpha, parameters.gain)
-    kept = kept or (chosen == "numba" and weight is not None and _learns(parameters.gain))
-    call = registration.Call(
+    if backend == "auto":
+        chosen, _ = choose_backend(x)
+    else:
+        chosen, reason = backend, obstacle(backend, x)
+        if reason is not None:
+            raise InputError(f"backend={backend!r} cannot run this: {reason}; use backend='auto' or 'reference'.")
+    kept_current, kept_adaptation = _kept(parameters, settings, chosen)
+    call = Call(
         x, parameters, mask, state, settings, delay,
-        keep_current or kept, keep_adaptation, chosen,
+        keep_current or kept_current, keep_adaptation or kept_adaptation, chosen,
     )  # fmt: skip
+    if len(x) == 0:
+        return LIFOutput(x, x, filled(state, x, parameters, settings, delay), x if keep_current else None,
+                         x if keep_adaptation and call.adapts else None)  # fmt: skip
     op = torch.ops.spikeneuro.lif if weight is None else torch.ops.spikeneuro.recurrent_lif
     output = registration.unpack(op(*registration.flatten(call)), call)
-    return output if keep_current else output._replace(current=None)
+    return output._replace(
+        current=output.current if keep_current else None, adaptation=output.adaptation if keep_adaptation else None
+    )
 
 
-def choose_backend(
-    x: Tensor,
-    parameters: LIFParameters,
-    settings: LIFSettings,
-    *,
-    mask: Tensor | None = None,
-    delay: int = 0,
-) -> tuple[str, str]:
+def choose_backend(x: Tensor) -> tuple[str, str]:
     """Backend that "auto" takes, and why.
+
+    On the CPU the fused kernels of numba, on a GPU those of triton: both cover every setting of the recurrence. The
+    reference runs what they cannot (other types of numbers, other devices, triton not installed).
 
     Parameters
     ----------
     x : Tensor
         Input of the op.
-    parameters : LIFParameters
-        Numbers of the op.
-    settings : LIFSettings
-        Choices of the op.
-    mask : Tensor, optional
-        Rhythm.
-    delay : int
-        Recurrent delay.
 
     Returns
     -------
     name : str
-        "numba" or "reference".
+        "numba", "triton" or "reference".
     reason : str
         What decided.
     """
-    obstacles = [
-        (x.device.type != "cpu", f"the fused kernel runs on the CPU, the input is on {x.device}"),
-        (x.dtype not in (torch.float32, torch.float64), f"the fused kernel takes float32 or float64, not {x.dtype}"),
-        (parameters.rho is not None, "the fused kernel has no adaptation"),
-        (mask is not None, "the fused kernel has no rhythm mask"),
-        (settings.refractory > 0, "the fused kernel has no refractory period"),
-        (delay > 0, "the fused kernel has no recurrent delay"),
-        (settings.zero_discards_input, "the fused kernel has no reset that discards input"),
-    ]
-    for stands, reason in obstacles:
-        if stands:
-            return "reference", reason
-    return "numba", "the fused CPU kernel covers these settings"
+    found = "numba" if x.device.type == "cpu" else "triton"
+    reason = obstacle(found, x)
+    if reason is not None:
+        return "reference", reason
+    return found, f"the fused kernels of {found} run on {x.device.type}"
+
+
+def obstacle(backend: str, x: Tensor) -> str | None:
+    """Why `backend` cannot run on `x`; None where it can."""
+    if backend == "reference":
+        return None
+    if backend == "numba":
+        if x.device.type != "cpu":
+            return f"its kernels run on the CPU, the input is on {x.device}"
+        if x.dtype not in (torch.float32, torch.float64):
+            return f"its kernels take float32 or float64, not {x.dtype}"
+        return None
+    if x.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return f"its kernels run on a GPU, the input is on {x.device}"
+    if find_spec("triton") is None:
+        return "triton is not installed"
+    return None
 
 
 def membrane(output: LIFOutput, parameters: LIFParameters, settings: LIFSettings) -> Tensor:
@@ -192,8 +197,14 @@ def thresholds(output: LIFOutput, parameters: LIFParameters) -> Tensor:
     return parameters.threshold + parameters.kappa * output.adaptation
 
 
-def _learns(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+def _kept(parameters: LIFParameters, settings: LIFSettings, backend: str) -> tuple[bool, bool]:
+    """Whether the fused backward pass will need the current and the adaptation of every step."""
+    if backend == "reference" or not torch.is_grad_enabled():
+        return False, False
+    p = parameters
+    differs = p.alpha is not None or p.weight is not None  # the current from the input, which is there anyway
+    current = settings.zero_discards_input or p.gain.requires_grad or (p.alpha is not None and p.alpha.requires_grad)
+    return differs and current, p.rho is not None
 
 
 def _tensor(value: float | Tensor | None, x: Tensor, name: str) -> Tensor | None:
@@ -255,9 +266,9 @@ def _check_input(
     rho: float | Tensor | None,
     kappa: float | Tensor | None,
 ) -> None:
-    if x.dim() < 3 or x.shape[0] == 0:
+    if x.dim() < 3:
         raise InputError(
-            f"expected an input (time, batch, *features) of at least one step, got shape {tuple(x.shape)}; "
+            f"expected an input (time, batch, *features), got shape {tuple(x.shape)}; "
             "signals go through an encoder first."
         )
     if not x.is_floating_point():

@@ -4,7 +4,7 @@ Importing this module imports numba; `spikeneuro.ops` does so only when a kernel
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,270 +12,264 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikeneuro.errors import InputError
-from spikeneuro.ops import numba_kernels, numba_recurrent
-from spikeneuro.ops.state import RESETS, LIFOutput, LIFParameters, LIFSettings, LIFState
+from spikeneuro.ops import buffers, numba_backward, numba_forward
+from spikeneuro.ops.backend import Call, Gradients, Saved
+from spikeneuro.ops.numba_arguments import Adjoint, Choice, Flow, Kept, Layout, Numbers, Rhythm, State, Wanted
+from spikeneuro.ops.numba_rhythm import rhythm
+from spikeneuro.ops.state import RESETS, LIFOutput, LIFState
 from spikeneuro.ops.threads import run_blocks
 
 _MODES = {"none": 0, "subtract": 1, "zero": 2}
 assert set(_MODES) == set(RESETS)
-_WIDTH = 1024  # columns of a block: its working arrays fill about half of a 48 KiB first-level cache
-_NUMBERS = ("beta", "gain", "threshold", "v_rest", "v_reset", "alpha")
+_SHORTEST, _LONGEST = 512, 2048  # columns of a piece: long enough to hide its start, short enough for the first cache
+_BLOCK = 16384  # columns that a thread carries through time: their state fits the second-level cache
 
 
-class Gradients(NamedTuple):
-    """Gradients of the op's outputs; None where nothing depends on one."""
-
-    spikes: Tensor | None
-    potential: Tensor | None
-    v: Tensor | None
-    current: Tensor | None
-    history: Tensor | None
-    pending: Tensor | None
-    currents: Tensor | None
-
-
-class Saved(NamedTuple):
-    """What the forward pass kept."""
-
-    potential: Tensor
-    spikes: Tensor | None
-    currents: Tensor | None
-    x: Tensor | None
-
-
-class _Numbers(NamedTuple):
-    """Parameters as the kernels take them."""
-
-    rows: NDArray[Any]  # (6, period)
-    cut: NDArray[Any]  # (period,): the value that the membrane must exceed
-    period: int
-
-
-def forward(
-    x: Tensor, parameters: LIFParameters, settings: LIFSettings, state: LIFState, *, keep_current: bool
-) -> LIFOutput:
-    """Run the fused forward kernel.
-
-    Parameters
-    ----------
-    x : Tensor
-        Input, (time, batch, *features), float32 or float64 on the CPU.
-    parameters : LIFParameters
-        Numbers of the recurrence, without adaptation.
-    settings : LIFSettings
-        Choices of the recurrence, without refractory period.
-    state : LIFState
-        State before the first step; None parts are at rest.
-    keep_current : bool
-        Whether to return the current of every step.
-
-    Returns
-    -------
-    LIFOutput
-        As the reference gives it.
-    """
-    steps, one = x.shape[0], x.shape[1:]
-    recurrent = parameters.weight is not None
-    numbers = _numbers(parameters, settings, one[1:], x, recurrent)
-    kind = numbers.rows.dtype
-    s, u = (np.empty(tuple(x.shape), kind) for _ in range(2))
-    currents = np.empty(tuple(x.shape), kind) if keep_current else np.empty((1, *one), kind)
-    v = _state(state.v, one, kind, parameters.v_rest)
-    i, r = _state(state.current, one, kind), _state(state.pending, one, kind)
-    choice = (_MODES[settings.reset], settings.delayed, parameters.alpha is not None, keep_current)
-    if recurrent:
-        assert parameters.weight is not None
-        history = _state(None if state.history is None else state.history[-1], one, kind)
-        bias = _state(parameters.bias, one[1:], kind)
-        outgoing = _array(parameters.weight.t())
-        run_blocks(
-            numba_recurrent.forward, one[0], *choice, _array(x), outgoing, bias, numbers.rows, numbers.cut,
-            v, i, r, history, s, u, currents,
-        )  # fmt: skip
-    else:
-        n_blocks, width = _blocks(one.numel(), numbers.period)
-        run_blocks(
-            numba_kernels.forward, n_blocks, numbers.period, width, *choice, _array(x).reshape(steps, -1),
-            numbers.rows, numbers.cut, v.reshape(-1), i.reshape(-1), r.reshape(-1),
-            s.reshape(steps, -1), u.reshape(steps, -1), currents.reshape(len(currents), -1),
-        )  # fmt: skip
+def forward(call: Call) -> LIFOutput:
+    """Run the compiled forward kernel; see `spikeneuro.ops.backend`."""
+    x = call.x
+    assert x is not None
+    plan = _Plan(call, x)
+    shape = tuple(x.shape)
+    s, u = (buffers.empty(shape, plan.kind) for _ in range(2))
+    currents = buffers.empty(shape, plan.kind) if call.keep_current else plan.no_rows()
+    adaptations = buffers.empty(shape, plan.kind) if call.keep_adaptation and call.adapts else plan.no_rows()
+    state = plan.state()
+    run_blocks(
+        numba_forward.forward, plan.pieces, plan.layout, plan.choice, plan.numbers(transposed=True), plan.rhythm,
+        plan.over_time(x), state, *(plan.flat(array) for array in (s, u, currents, adaptations)),
+    )  # fmt: skip
     spikes = torch.from_numpy(s)
     return LIFOutput(
         spikes,
         torch.from_numpy(u),
         LIFState(
-            v=torch.from_numpy(v),
-            current=torch.from_numpy(i) if parameters.alpha is not None else None,
-            history=spikes[-1:].clone() if recurrent else None,
-            pending=torch.from_numpy(r) if settings.delayed else None,
+            v=plan.one(state.v),
+            current=plan.one(state.current) if call.parameters.alpha is not None else None,
+            adaptation=plan.one(state.adaptation) if call.adapts else None,
+            history=_last(spikes, state.history, call.history_steps),
+            pending=plan.one(state.pending) if call.settings.delayed else None,
+            refractory=plan.one(state.refractory) if call.settings.refractory else None,
         ),
-        torch.from_numpy(currents) if keep_current else None,
+        torch.from_numpy(currents) if call.keep_current else None,
+        torch.from_numpy(adaptations) if call.keep_adaptation and call.adapts else None,
     )
 
 
-def backward(
-    gradients: Gradients,
-    saved: Saved,
-    parameters: LIFParameters,
-    settings: LIFSettings,
-    state: LIFState,
-    wanted: Sequence[bool],
-) -> list[Tensor]:
-    """Run the fused backward kernel.
-
-    Parameters
-    ----------
-    gradients : Gradients
-        Gradients of the outputs.
-    saved : Saved
-        What the forward pass kept.
-    parameters : LIFParameters
-        Numbers of the forward pass.
-    settings : LIFSettings
-        Its choices.
-    state : LIFState
-        Its initial state.
-    wanted : sequence of bool
-        Which gradients are needed: input, ten parameters, six parts of the state, in the order of their classes.
-
-    Returns
-    -------
-    list of Tensor
-        One gradient for each of `wanted`, of shape (0,) where it is not needed.
-    """
+def backward(gradients: Gradients, saved: Saved, call: Call, wanted: Sequence[bool]) -> list[Tensor]:
+    """Run the compiled backward kernel; see `spikeneuro.ops.backend`."""
     like = saved.potential
-    steps, one, recurrent = like.shape[0], like.shape[1:], parameters.weight is not None
-    numbers = _numbers(parameters, settings, one[1:], like, recurrent)
-    kind = numbers.rows.dtype
-    learns = any(wanted[1:7])
-    # Without learnable numbers the kernel never reads the current; with them, and without a synapse, it is the input.
-    kept = saved.currents if saved.currents is not None else saved.x
-    needs_current = wanted[6] or (wanted[2] and (recurrent or parameters.alpha is not None))
-    if needs_current and saved.currents is None:
-        raise InputError("the gradients of alpha and gain need keep_current=True; spikeneuro.ops.lif sets it.")
-    cur = _array(kept) if learns and kept is not None else np.zeros((1, *one), kind)
-    gv, gi = _state(gradients.v, one, kind), _state(gradients.current, one, kind)
-    gr = _state(None if settings.detach_reset else gradients.pending, one, kind)
-    gx = np.empty(tuple(like.shape), kind)
-    v0 = _state(state.v, one, kind, parameters.v_rest)
-    i0, r0 = _state(state.current, one, kind), _state(state.pending, one, kind)
-    choice = (
-        _MODES[settings.reset], settings.delayed, settings.detach_reset, learns,
-        settings.surrogate.code, np.asarray(settings.surrogate.parameters, kind),
+    plan = _Plan(call, like)
+    kept = _kept(plan, saved, call, wanted)
+    start = plan.state()
+    adjoint = _adjoint(plan, gradients, call)
+    flow = Flow(
+        plan.flow(gradients.spikes), plan.flow(gradients.potential), plan.flow(gradients.currents),
+        plan.flow(gradients.adaptations), gradients.potential is not None, gradients.currents is not None,
     )  # fmt: skip
-    flows = [_flow(g, one, kind) for g in (gradients.spikes, gradients.potential, gradients.currents)]
-    gh = _state(None if gradients.history is None else gradients.history[-1], one, kind)
-    if recurrent:
-        assert parameters.weight is not None
-        g_numbers = np.zeros((one[0], 6, numbers.period), kind)
-        run_blocks(
-            numba_recurrent.backward, one[0], *choice, _array(parameters.weight), numbers.rows, numbers.cut,
-            _array(like), cur, v0, i0, r0, *flows, gv, gi, gr, gh, gx, g_numbers,
-        )  # fmt: skip
-    else:
-        n_blocks, width = _blocks(one.numel(), numbers.period)
-        g_numbers = np.zeros((-(-one.numel() // numbers.period) if learns else 1, 6, numbers.period), kind)
-        flat = [a.reshape(len(a), -1) for a in (_array(like), cur)]
-        run_blocks(
-            numba_kernels.backward, n_blocks, numbers.period, width, *choice, numbers.rows, numbers.cut, *flat,
-            v0.reshape(-1), i0.reshape(-1), r0.reshape(-1), *(f.reshape(len(f), -1) for f in flows),
-            gv.reshape(-1), gi.reshape(-1), gr.reshape(-1), gx.reshape(steps, -1), g_numbers,
-        )  # fmt: skip
+    gx = buffers.empty(tuple(like.shape), plan.kind)
+    asked = Wanted(*wanted[1:9])
+    g_numbers = np.zeros((8 if any(asked) else 1, plan.columns if any(asked) else 0), plan.kind)
+    surrogate = call.settings.surrogate
+    run_blocks(
+        numba_backward.backward, plan.pieces, plan.layout, plan.choice, surrogate.code,
+        np.asarray(surrogate.parameters, plan.kind), plan.numbers(transposed=False), plan.rhythm, kept, start, flow,
+        adjoint, asked, plan.flat(gx), g_numbers,
+    )  # fmt: skip
     g_input = torch.from_numpy(gx)
-    g_weight, g_bias, g_history = _recurrent_gradients(g_input, saved, parameters, state, gh, wanted)
-    found: list[Tensor | None] = [
-        g_input,
-        *_sum_numbers(g_numbers, parameters, one[1:], wanted[1:7], state.v is None, gv),
-        None, None, g_weight, g_bias,
-        torch.from_numpy(gv), torch.from_numpy(gi), None, g_history, torch.from_numpy(gr), None,
+    history = _history_gradient(plan, adjoint, call)
+    weight, bias = _recurrent_gradients(g_input, saved, call, wanted)
+    found = [
+        g_input, *_sum_numbers(g_numbers, plan, call, asked, adjoint.v), weight, bias,
+        plan.one(adjoint.v), plan.one(adjoint.current), plan.one(adjoint.adaptation), history,
+        plan.one(adjoint.pending), None,
     ]  # fmt: skip
     return [grad if want and grad is not None else like.new_empty(0) for grad, want in zip(found, wanted, strict=True)]
 
 
+class _Plan:
+    """Layout of one call, and its tensors as the kernels take them."""
+
+    def __init__(self, call: Call, like: Tensor) -> None:
+        self.call, settings = call, call.settings
+        self.shape, self.features = like.shape, like.shape[2:]
+        self.kind = like.detach().new_empty(0).numpy().dtype
+        self.columns = self.shape[1:].numel()
+        self.no_weight = np.empty((0, 0), self.kind)
+        late, masked = settings.delayed, call.mask is not None
+        sweeps = settings.refractory > 0 or (late and masked)
+        self.layout = self._recurrent_layout() if call.recurrent else self._layout()
+        if sweeps:
+            self.layout = self.layout._replace(block=1)
+        per_row = -(-self.layout.period // self.layout.width)
+        self.pieces = -(-self.columns // self.layout.period) * per_row
+        self.choice = Choice(
+            _MODES[settings.reset], late, settings.detach_reset, settings.comparison == ">=",
+            settings.zero_discards_input, settings.refractory, settings.refractory_integrates, settings.preserve_reset,
+            call.parameters.alpha is not None, call.adapts, masked, call.recurrent, call.delay,
+        )  # fmt: skip
+        self.rhythm: Rhythm = rhythm(call.mask, self.shape, self.layout.period, skip=not sweeps)
+
+    def _layout(self) -> Layout:
+        n = max(self.features.numel(), 1)
+        period = n * -(-_SHORTEST // n)
+        width = min(period, _LONGEST)
+        return Layout(period, width, max(_BLOCK // width, 1), 1)
+
+    def _recurrent_layout(self) -> Layout:
+        """Pieces of whole samples: four or more, which share each read of the weights, but one for each thread."""
+        n, batch = max(self.features.numel(), 1), max(self.shape[1], 1)
+        samples = min(max(4, _SHORTEST // n), -(-batch // torch.get_num_threads()))
+        return Layout(n * samples, n * samples, max(_BLOCK // (n * samples), 1), samples)
+
+    def numbers(self, *, transposed: bool) -> Numbers:
+        """Parameters spread over the features and repeated over the period."""
+        p = self.call.parameters
+        n, period = max(self.features.numel(), 1), self.layout.period
+        rows = np.zeros((9, period), self.kind)
+        for row, tensor in zip(rows, (*p[:8], p.bias), strict=True):
+            if tensor is not None:
+                row.reshape(-1, n)[:] = np.broadcast_to(tensor.detach().numpy(), tuple(self.features)).reshape(-1)
+        weight = self.no_weight if p.weight is None else _array(p.weight.t() if transposed else p.weight)
+        beta, gain, threshold, v_rest, v_reset, alpha, rho, kappa, bias = rows
+        return Numbers(beta, gain, threshold, v_rest, v_reset, alpha, rho, kappa, weight, bias)
+
+    def state(self) -> State:
+        """Own copy of the state, which the kernels move on."""
+        call, state = self.call, self.call.state
+        fill = call.parameters.v_rest
+        history = np.zeros((max(call.history_steps, 1), self.columns), self.kind)
+        if state.history is not None:
+            history[...] = _array(state.history).reshape(history.shape)
+        return State(
+            self.part(state.v, fill), self.part(state.current), self.part(state.adaptation),
+            self.part(state.pending), self.part(state.refractory), history,
+        )  # fmt: skip
+
+    def part(self, tensor: Tensor | None, fill: Tensor | None = None) -> NDArray[Any]:
+        """Own copy of a part of the state, (columns,); `fill` or zero where it is None."""
+        part = np.zeros(tuple(self.shape[1:]), self.kind)
+        source = fill if tensor is None else tensor
+        if source is not None:
+            part[...] = source.detach().numpy()
+        return part.reshape(-1)
+
+    def one(self, part: NDArray[Any]) -> Tensor:
+        """Part of the state as a tensor."""
+        return torch.from_numpy(part.reshape(tuple(self.shape[1:])))
+
+    def flat(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Array over time with one axis for batch and features."""
+        return array.reshape(len(array), self.columns)
+
+    def over_time(self, tensor: Tensor) -> NDArray[Any]:
+        """Tensor over time with one axis for batch and features, copied only where it is not contiguous."""
+        return self.flat(_array(tensor))
+
+    def no_rows(self) -> NDArray[Any]:
+        """Stand-in for an array over time that is not there."""
+        return np.empty((0, self.columns), self.kind)
+
+    def flow(self, gradient: Tensor | None) -> NDArray[Any]:
+        """Gradient over time: all steps, or one row where it is constant in time or absent."""
+        if gradient is None:
+            return np.zeros((1, self.columns), self.kind)
+        if gradient.shape[0] > 1 and gradient.stride(0) == 0:
+            gradient = gradient[:1]
+        return self.over_time(gradient)
+
+
+def _kept(plan: _Plan, saved: Saved, call: Call, wanted: Sequence[bool]) -> Kept:
+    """What the forward pass left, and whether it is enough."""
+    # Without a synapse and recurrence the current is the input.
+    current = saved.currents if saved.currents is not None or call.recurrent or call.parameters.alpha else call.x
+    needed = wanted[2] or wanted[6] or call.settings.zero_discards_input
+    if needed and current is None:
+        raise InputError("the gradients of alpha and gain need keep_current=True; spikeneuro.ops.lif sets it.")
+    if call.adapts and saved.adaptations is None:
+        raise InputError("gradients of adapting neurons need keep_adaptation=True; spikeneuro.ops.lif sets it.")
+    return Kept(
+        plan.over_time(saved.potential),
+        *(
+            plan.no_rows() if tensor is None else plan.over_time(tensor)
+            for tensor in (saved.spikes, current if needed else None, saved.adaptations)
+        ),
+    )
+
+
+def _adjoint(plan: _Plan, gradients: Gradients, call: Call) -> Adjoint:
+    """Gradients of the final state, where the backward pass begins."""
+    steps = plan.shape[0]
+    history = np.zeros((max(call.history_steps, 1), plan.columns), plan.kind)
+    before = np.zeros(plan.columns, plan.kind)
+    if gradients.history is not None:
+        given = _array(gradients.history).reshape(history.shape)
+        if call.recurrent:
+            # The spikes of time t have their place at t modulo the length.
+            history[(np.arange(len(given)) + steps) % len(given)] = given
+        else:
+            before[:] = given[0]
+    return Adjoint(
+        plan.part(gradients.v), plan.part(gradients.current), plan.part(gradients.adaptation),
+        plan.part(gradients.pending), before, history,
+    )  # fmt: skip
+
+
+def _history_gradient(plan: _Plan, adjoint: Adjoint, call: Call) -> Tensor | None:
+    """Gradient of the spikes before the first step."""
+    if not call.history_steps:
+        return None
+    found = adjoint.history if call.recurrent else np.zeros_like(adjoint.history)
+    found[-1] += adjoint.before
+    return torch.from_numpy(found.reshape(call.history_steps, *plan.shape[1:]))
+
+
 def _sum_numbers(
-    g_numbers: NDArray[Any],
-    parameters: LIFParameters,
-    features: torch.Size,
-    wanted: Sequence[bool],
-    starts_at_rest: bool,
-    gv: NDArray[Any],
+    g_numbers: NDArray[Any], plan: _Plan, call: Call, asked: Wanted, gv: NDArray[Any]
 ) -> list[Tensor | None]:
-    """Gradients of the six numbers, summed over the batch and over what they were broadcast to."""
-    if not any(wanted):
-        return [None] * len(wanted)
-    total = torch.from_numpy(g_numbers).sum(0).reshape(6, -1, features.numel()).sum(1).reshape(6, *features)
-    if starts_at_rest:
-        total[3] += torch.from_numpy(gv).sum(0)
-    given = [getattr(parameters, name) for name in _NUMBERS]
-    return [
-        total[k].sum_to_size(tensor.shape).clone() if want and tensor is not None else None
-        for k, (tensor, want) in enumerate(zip(given, wanted, strict=True))
-    ]
+    """Gradients of the eight numbers, summed over the batch and over what they were broadcast to."""
+    found: list[Tensor | None] = []
+    for k, (tensor, want) in enumerate(zip(call.parameters[:8], asked, strict=True)):
+        if not want or tensor is None:
+            found.append(None)
+            continue
+        row = g_numbers[k]
+        if k == Wanted._fields.index("v_rest") and call.state.v is None:
+            row += gv  # the membrane began at rest
+        total = torch.from_numpy(row).reshape(-1, *plan.features).sum(0)
+        found.append(total.sum_to_size(tensor.shape).clone())
+    return found
 
 
 def _recurrent_gradients(
-    g_input: Tensor,
-    saved: Saved,
-    parameters: LIFParameters,
-    state: LIFState,
-    gh: NDArray[Any],
-    wanted: Sequence[bool],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of recurrent weights, bias and initial spikes: that of the input is that of the current's drive."""
-    if parameters.weight is None:
-        return None, None, None
-    n, weight, bias = g_input.shape[-1], None, None
+    g_input: Tensor, saved: Saved, call: Call, wanted: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of recurrent weights and bias: that of the input is that of the current's drive."""
+    if not call.recurrent:
+        return None, None
+    n, steps, weight, bias = g_input.shape[-1], g_input.shape[0], None, None
     if wanted[9]:
         assert saved.spikes is not None
-        weight = g_input[1:].reshape(-1, n).t() @ saved.spikes[:-1].reshape(-1, n)
-        if state.history is not None:
-            weight += g_input[0].t() @ state.history[-1]
-    if wanted[10] and parameters.bias is not None:
-        bias = g_input.sum((0, 1)).sum_to_size(parameters.bias.shape)
-    return weight, bias, torch.from_numpy(gh)[None]
+        first, late = call.delay + 1, max(steps - call.delay - 1, 0)
+        weight = g_input[first:].reshape(-1, n).t() @ saved.spikes[:late].reshape(-1, n)
+        if call.state.history is not None:
+            early = min(first, steps)
+            weight += g_input[:early].reshape(-1, n).t() @ call.state.history[:early].reshape(-1, n)
+    if wanted[10] and call.parameters.bias is not None:
+        bias = g_input.sum((0, 1)).sum_to_size(call.parameters.bias.shape)
+    return weight, bias
 
 
-def _numbers(
-    parameters: LIFParameters, settings: LIFSettings, features: torch.Size, like: Tensor, recurrent: bool
-) -> _Numbers:
-    """Parameters spread over the features, and repeated where these are few, so that blocks are long enough."""
-    n = max(features.numel(), 1)
-    repeats = 1 if recurrent else max(1, 256 // n)
-    tensors = [getattr(parameters, name) for name in _NUMBERS]
-    rows = np.zeros((len(tensors), n * repeats), like.detach().new_empty(0).numpy().dtype)
-    for row, tensor in zip(rows, tensors, strict=True):
-        if tensor is not None:
-            row.reshape(repeats, n)[:] = np.broadcast_to(tensor.detach().numpy(), tuple(features)).reshape(-1)
-    threshold = rows[_NUMBERS.index("threshold")]
-    # u >= threshold is u > the number just below it, so that one kernel serves both comparisons.
-    cut = np.nextafter(threshold, np.array(-np.inf, rows.dtype)) if settings.comparison == ">=" else threshold.copy()
-    return _Numbers(rows, cut, n * repeats)
-
-
-def _blocks(columns: int, period: int) -> tuple[int, int]:
-    """Number of blocks and their width."""
-    width = min(_WIDTH, period)
-    return -(-columns // period) * -(-period // width), width
+def _last(spikes: Tensor, before: NDArray[Any], steps: int) -> Tensor | None:
+    """Spikes of the last steps, those before the first where there are not enough."""
+    if not steps:
+        return None
+    if len(spikes) >= steps:
+        return spikes[len(spikes) - steps :].clone()
+    kept = torch.from_numpy(before).reshape(steps, *spikes.shape[1:])
+    return torch.cat([kept[len(spikes) :], spikes])
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     """Contiguous array on the memory of `tensor`, copied only if it is not contiguous."""
     return tensor.detach().contiguous().numpy()
-
-
-def _state(tensor: Tensor | None, shape: torch.Size, kind: Any, fill: Tensor | None = None) -> NDArray[Any]:
-    """Own copy of a part of the state, which the kernels overwrite; `fill` (or zero) where it is None."""
-    array = np.zeros(tuple(shape), kind)
-    source = fill if tensor is None else tensor
-    if source is not None:
-        array[...] = source.detach().numpy()
-    return array
-
-
-def _flow(gradient: Tensor | None, shape: torch.Size, kind: Any) -> NDArray[Any]:
-    """Gradient over time as an array of all steps, or of one row where it is constant in time or absent."""
-    if gradient is None:
-        return np.zeros((1, *shape), kind)
-    if gradient.shape[0] > 1 and gradient.stride(0) == 0:
-        gradient = gradient[:1]
-    return _array(gradient)

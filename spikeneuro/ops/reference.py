@@ -145,6 +145,7 @@ def lif_reference(
     p, surrogate, inclusive = parameters, settings.surrogate, settings.comparison == ">="
     state = resting_state(x, p, settings, delay) if state is None else filled(state, x, p, settings, delay)
     v, i, a, _, r, c = state
+    c = None if c is None else c.detach()  # a counter
     assert v is not None  # filled above
     history = [] if state.history is None else list(state.history.unbind(0))
     on = None if mask is None else mask.to(torch.bool).expand(x.shape)

@@ -16,7 +16,7 @@ next 8                reset, reset_timing, detach_reset, comparison, zero_discar
                       refractory_integrates, preserve_reset
 next 2                surrogate (name), surrogate_parameters
 (recurrent: next 1)   delay
-next 3                keep_current, keep_adaptation, backend ("reference" or "numba")
+next 3                keep_current, keep_adaptation, backend ("reference", "numba" or "triton")
 ====================  =====================================================================================
 
 Outputs: spikes, potential (membrane before the same-step reset), the six parts of the final state, current of every
@@ -25,12 +25,13 @@ step, adaptation of every step. Parts that do not exist or were not asked for ha
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from spikeneuro.ops import surrogates
+from spikeneuro.ops import backend, surrogates
+from spikeneuro.ops.backend import Call, Gradients, Saved
 from spikeneuro.ops.reference import lif_reference
 from spikeneuro.ops.state import LIFOutput, LIFParameters, LIFSettings, LIFState
 
@@ -54,37 +55,21 @@ RECURRENT_SCHEMA = (
     f" -> {_RESULT}"
 )
 BACKWARD_SCHEMA = (
-    "(Tensor? grad_spikes, Tensor? grad_potential, Tensor? grad_v, Tensor? grad_current, Tensor? grad_history, "
-    "Tensor? grad_pending, Tensor? grad_currents, Tensor potential, Tensor? spikes, Tensor? currents, Tensor? x, "
-    f"Tensor? weight, Tensor? bias, {_PARAMETERS}, Tensor? v, Tensor? current, Tensor? history, Tensor? pending, "
-    f"{_SETTINGS}, bool[] wanted) -> Tensor[]"
+    "(Tensor? grad_spikes, Tensor? grad_potential, Tensor? grad_v, Tensor? grad_current, Tensor? grad_adaptation, "
+    "Tensor? grad_history, Tensor? grad_pending, Tensor? grad_currents, Tensor? grad_adaptations, "
+    "Tensor potential, Tensor? spikes, Tensor? currents, Tensor? adaptations, Tensor? x, Tensor? weight, "
+    f"Tensor? bias, {_PARAMETERS}, Tensor? mask, {_STATE}, {_SETTINGS}, int delay, str backend, bool[] wanted)"
+    " -> Tensor[]"
 )
-
-
-class Call(NamedTuple):
-    """Arguments of either op, put in order."""
-
-    x: Tensor
-    parameters: LIFParameters
-    mask: Tensor | None
-    state: LIFState
-    settings: LIFSettings
-    delay: int
-    keep_current: bool
-    keep_adaptation: bool
-    backend: str
 
 
 def flatten(call: Call) -> tuple[Any, ...]:
     """Positional arguments of the op for `call`, the inverse of `_parse`."""
-    p, s = call.parameters, call.settings
-    head = (call.x,) if p.weight is None else (call.x, p.weight, p.bias)
-    tail = (call.keep_current, call.keep_adaptation, call.backend)
-    numbers = (p.beta, p.gain, p.threshold, p.v_rest, p.v_reset, p.alpha, p.rho, p.kappa)
-    return (
-        *head, *numbers, call.mask, *call.state, *settings_to_arguments(s),
-        *(() if p.weight is None else (call.delay,)), *tail,
-    )  # fmt: skip
+    p = call.parameters
+    head = (call.x, p.weight, p.bias) if call.recurrent else (call.x,)
+    delay = (call.delay,) if call.recurrent else ()
+    keep = (call.keep_current, call.keep_adaptation, call.backend)
+    return (*head, *p[:8], call.mask, *call.state, *settings_to_arguments(call.settings), *delay, *keep)
 
 
 def settings_to_arguments(settings: LIFSettings) -> tuple[Any, ...]:
@@ -105,18 +90,9 @@ def settings_from_arguments(arguments: Sequence[Any]) -> LIFSettings:
 def _parse(arguments: Sequence[Any], recurrent: bool) -> Call:
     x, *rest = arguments
     weight, bias = (rest.pop(0), rest.pop(0)) if recurrent else (None, None)
-    numbers, rest = tuple(rest[:8]), rest[8:]
-    mask, state, settings, rest = rest[0], rest[1:7], rest[7:17], rest[17:]
+    numbers, mask, state, settings, rest = rest[:8], rest[8], rest[9:15], rest[15:25], rest[25:]
     delay = rest.pop(0) if recurrent else 0
-    return Call(
-        x,
-        _parameters(numbers, weight, bias),
-        mask,
-        LIFState(*state),
-        settings_from_arguments(settings),
-        delay,
-        *rest,
-    )
+    return Call(x, _parameters(numbers, weight, bias), mask, LIFState(*state), settings_from_arguments(settings), delay, *rest)
 
 
 def _parameters(numbers: Sequence[Any], weight: Tensor | None, bias: Tensor | None) -> LIFParameters:
@@ -131,43 +107,38 @@ def _pack(output: LIFOutput, like: Tensor) -> tuple[Tensor, ...]:
 
 def unpack(parts: Sequence[Tensor], call: Call) -> LIFOutput:
     """Op's result as an output, with None for parts that do not exist."""
-    p = call.parameters
-    adapts = p.rho is not None and p.kappa is not None
     exists = (
-        True, p.alpha is not None, adapts, p.weight is not None or adapts,
+        True, call.parameters.alpha is not None, call.adapts, call.history_steps > 0,
         call.settings.delayed, call.settings.refractory > 0,
     )  # fmt: skip
     state = LIFState(*(part if here else None for part, here in zip(parts[2:8], exists, strict=True)))
     return LIFOutput(
         parts[0], parts[1], state,
-        parts[8] if call.keep_current else None, parts[9] if call.keep_adaptation and adapts else None,
+        parts[8] if call.keep_current else None, parts[9] if call.keep_adaptation and call.adapts else None,
     )  # fmt: skip
 
 
 def _forward(call: Call) -> tuple[Tensor, ...]:
-    if call.backend == "numba":
-        from spikeneuro.ops import numba_backend
-
-        output = numba_backend.forward(
-            call.x, call.parameters, call.settings, call.state, keep_current=call.keep_current
-        )
-    else:
+    assert call.x is not None
+    if call.backend == "reference":
         output = lif_reference(
             call.x, call.parameters, call.settings, call.state, mask=call.mask, delay=call.delay,
             keep_current=call.keep_current, keep_adaptation=call.keep_adaptation,
         )  # fmt: skip
+    else:
+        forward, _ = backend.load(call.backend)
+        output = forward(call)
     return _pack(output, call.x)
 
 
 def _fake(call: Call) -> tuple[Tensor, ...]:
-    p, x = call.parameters, call.x
-    one = x.shape[1:]
-    adapts = p.rho is not None and p.kappa is not None
-    steps = call.delay + 1 if p.weight is not None else int(adapts)
+    x = call.x
+    assert x is not None
+    one, steps = x.shape[1:], call.history_steps
     shapes: list[Any] = [
-        x.shape, x.shape, one, one if p.alpha is not None else 0, one if adapts else 0,
+        x.shape, x.shape, one, one if call.parameters.alpha is not None else 0, one if call.adapts else 0,
         (steps, *one) if steps else 0, one if call.settings.delayed else 0, one if call.settings.refractory else 0,
-        x.shape if call.keep_current else 0, x.shape if call.keep_adaptation and adapts else 0,
+        x.shape if call.keep_current else 0, x.shape if call.keep_adaptation and call.adapts else 0,
     ]  # fmt: skip
     return tuple(x.new_empty(shape) for shape in shapes)
 
@@ -175,11 +146,14 @@ def _fake(call: Call) -> tuple[Tensor, ...]:
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...], recurrent: bool) -> None:
     ctx.set_materialize_grads(False)
     call = _parse(inputs, recurrent)
-    p = call.parameters
-    needs_x = call.backend == "reference" or p.gain.requires_grad
+    # The fused backward needs the current in two places; without a synapse and recurrence it is the input.
+    needs_x = call.backend == "reference" or (
+        not call.keep_current and (call.parameters.gain.requires_grad or call.settings.zero_discards_input)
+    )
     kept = (
-        call.x if needs_x else None, *p, call.mask, *call.state, output[1],
-        output[0] if recurrent else None, output[8] if call.keep_current else None,
+        call.x if needs_x else None, *call.parameters, call.mask, *call.state,
+        output[1], None if call.plain else output[0], output[8] if call.keep_current else None,
+        output[9] if call.keep_adaptation else None,
     )  # fmt: skip
     ctx.save_for_backward(*kept)
     ctx.choices = call[4:]  # no tensor among them
@@ -195,18 +169,17 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     saved = ctx.saved_tensors
     n = _DIFFERENTIABLE_PARAMETERS
     call = Call(saved[0], LIFParameters(*saved[1 : n + 1]), saved[n + 1], LIFState(*saved[n + 2 : n + 8]), *ctx.choices)
-    potential, spikes, currents = saved[n + 8 :]
     needed = ctx.needs_input_grad
-    # In the order of Call: x, parameters (weight and bias last), state.
+    # In the order of Call: x, parameters (weight and bias last), state, whose last part is a counter.
     offset = 3 if ctx.recurrent else 1
     needs = (
         needed[0], *needed[offset : offset + 8], *(needed[1:3] if ctx.recurrent else (False, False)),
-        *needed[offset + 9 : offset + 15],
+        *needed[offset + 9 : offset + 14], False,
     )  # fmt: skip
-    if call.backend == "numba":
-        found = _backward_numba(call, grads, needs, potential, spikes, currents)
-    else:
+    if call.backend == "reference":
         found = _backward_reference(call, grads, needs)
+    else:
+        found = _backward_fused(call, grads, needs, Saved(*saved[n + 8 :]))
     g_x, g_numbers, g_recurrent, g_state = found[0], found[1:9], found[9:11], found[11:]
     inputs = (g_x, *(g_recurrent if ctx.recurrent else ()), *g_numbers, None, *g_state)
     return (*inputs, *(None for _ in range(len(needed) - len(inputs))))
@@ -240,23 +213,16 @@ def _backward_reference(call: Call, grads: Sequence[Tensor | None], needs: Seque
     return tuple(next(found) if need else None for need in needs)
 
 
-def _backward_numba(
-    call: Call,
-    grads: Sequence[Tensor | None],
-    needs: Sequence[bool],
-    potential: Tensor,
-    spikes: Tensor | None,
-    currents: Tensor | None,
+def _backward_fused(
+    call: Call, grads: Sequence[Tensor | None], needs: Sequence[bool], saved: Saved
 ) -> tuple[Tensor | None, ...]:
-    """Gradients by the compiled backward kernel."""
-    p, state = call.parameters, call.state
-    grad_spikes, grad_potential, grad_v, grad_current, _, grad_history, grad_pending, _, grad_currents, _ = grads
+    """Gradients by the backward kernel of a fast backend."""
+    spikes, potential, v, current, adaptation, history, pending, _, currents, adaptations = grads
+    p = call.parameters
+    gradients = Gradients(spikes, potential, v, current, adaptation, history, pending, currents, adaptations)
     found = torch.ops.spikeneuro.lif_backward(
-        grad_spikes, grad_potential, grad_v, grad_current, grad_history, grad_pending, grad_currents,
-        potential, spikes, currents, call.x, p.weight, p.bias,
-        p.beta, p.gain, p.threshold, p.v_rest, p.v_reset, p.alpha, p.rho, p.kappa,
-        state.v, state.current, state.history, state.pending,
-        *settings_to_arguments(call.settings), list(needs),
+        *gradients, *saved, call.x, p.weight, p.bias, *p[:8], call.mask, *call.state,
+        *settings_to_arguments(call.settings), call.delay, call.backend, list(needs),
     )  # fmt: skip
     return tuple(grad if need else None for grad, need in zip(found, needs, strict=True))
 
@@ -269,33 +235,35 @@ def _run_recurrent(*arguments: Any) -> tuple[Tensor, ...]:
     return _forward(_parse(arguments, recurrent=True))
 
 
-def _run_backward(*arguments: Any) -> list[Tensor]:
-    from spikeneuro.ops import numba_backend
+def _parse_backward(arguments: Sequence[Any]) -> tuple[Gradients, Saved, Call, Sequence[bool]]:
+    gradients, saved, rest = Gradients(*arguments[:9]), Saved(*arguments[9:13]), list(arguments[13:])
+    x, weight, bias, numbers, mask, rest = rest[0], rest[1], rest[2], rest[3:11], rest[11], rest[12:]
+    state, settings, (delay, name, wanted) = rest[:6], rest[6:16], rest[16:]
+    call = Call(
+        x, _parameters(numbers, weight, bias), mask, LIFState(*state),
+        settings_from_arguments(settings), delay,
+        saved.currents is not None, saved.adaptations is not None, name,
+    )  # fmt: skip
+    return gradients, saved, call, wanted
 
-    gradients, rest = numba_backend.Gradients(*arguments[:7]), arguments[7:]
-    saved, rest = numba_backend.Saved(*rest[:4]), rest[4:]
-    weight, bias, *rest_list = rest
-    numbers, state, settings, wanted = rest_list[:8], rest_list[8:12], rest_list[12:22], rest_list[22]
-    v, current, history, pending = state
-    return numba_backend.backward(
-        gradients,
-        saved,
-        _parameters(numbers, weight, bias),
-        settings_from_arguments(settings),
-        LIFState(v=v, current=current, history=history, pending=pending),
-        wanted,
-    )
+
+def _run_backward(*arguments: Any) -> list[Tensor]:
+    gradients, saved, call, wanted = _parse_backward(arguments)
+    _, backward = backend.load(call.backend)
+    return backward(gradients, saved, call, wanted)
 
 
 def _fake_backward(*arguments: Any) -> list[Tensor]:
-    potential, (weight, bias, *numbers) = arguments[7], arguments[11:21]
-    wanted = arguments[-1]
-    one = potential[0]
-    history = potential[:1]
-    like = (potential, *numbers, weight, bias, one, one, one, history, one, one)
+    _, saved, call, wanted = _parse_backward(arguments)
+    like = saved.potential
+    one = like.new_empty(like.shape[1:])
+    history = like.new_empty((call.history_steps, *like.shape[1:]))
+    tensors = (like, *call.parameters, one, one, one, history, one, one)
     return [
-        torch.empty_like(tensor, memory_format=torch.contiguous_format) if want else potential.new_empty(0)
-        for tensor, want in zip(like, wanted, strict=True)
+        torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        if want and tensor is not None
+        else like.new_empty(0)
+        for tensor, want in zip(tensors, wanted, strict=True)
     ]
 
 

@@ -12,13 +12,18 @@ from spikeneuro import ops
 
 PROGRAM = """
 import numpy as np
-from spikeneuro.ops import numba_kernels, numba_recurrent
+from spikeneuro.ops import numba_forward
+from spikeneuro.ops.numba_arguments import Choice, Layout, Numbers, Rhythm, State
 
-x = np.array([[1.0], [1.0]], dtype=np.float32)
-numbers = np.array([[0.0], [1.0], [1.0], [0.0], [0.0], [0.0]], dtype=np.float32)
-s, u, v = np.zeros((2, 1), np.float32), np.zeros((2, 1), np.float32), np.zeros(1, np.float32)
-kernel = numba_kernels.forward
-kernel(0, 1, 1, 1, 0, False, False, False, x, numbers, numbers[2], v, v.copy(), v.copy(), s, u, x)
+row = lambda value: np.array([value], np.float32)
+numbers = Numbers(row(0), row(1), row(1), row(0), row(0), row(0), row(0), row(0), np.empty((0, 0), np.float32), row(0))
+choice = Choice(0, False, False, False, False, 0, True, False, False, False, False, False, 0)
+rhythm = Rhythm(np.ones((1, 1), np.uint8), np.array([0, 1]), np.array([0]), np.array([1]), False)
+state = State(row(0), row(0), row(0), row(0), row(0), np.zeros((1, 1), np.float32))
+x = np.ones((2, 1), np.float32)
+s, u, none = np.zeros_like(x), np.zeros_like(x), np.empty((0, 1), np.float32)
+kernel = numba_forward.forward
+kernel(0, 1, Layout(1, 1, 1, 1), choice, numbers, rhythm, x, state, s, u, none, none)
 print(int(s.sum()), sum(kernel.stats.cache_hits.values()))
 """
 
@@ -51,6 +56,6 @@ def test_an_edit_in_a_function_that_a_kernel_calls_is_compiled(copied) -> None:
     assert run(copied) == [0, 1]  # kept, so the change below has something to outdate
     steps = copied / "numba_steps.py"
     text = steps.read_text()
-    assert "u[j] > thc[j]" in text
-    steps.write_text(text.replace("u[j] > thc[j]", "u[j] >= thc[j]"))
+    assert "uu > th[j]" in text
+    steps.write_text(text.replace("uu > th[j]", "uu >= th[j]"))
     assert run(copied) == [2, 0]

@@ -1,0 +1,225 @@
+"""One step of the adjoint of the LIF recurrence on a piece of neurons, for the compiled kernels.
+
+Names are those of `numba_steps`, with g for the gradient of. `gs` is the gradient of the step's spikes, `h` the
+surrogate derivative, `q` the gradient that passes through it, `gu` that of the membrane before the reset, `gv` that of
+the membrane after it, `gth` that of the threshold.
+"""
+
+from typing import Any
+
+from spikeneuro.ops.numba_arguments import Choice, Numbers, Wanted, kernel_function
+
+
+@kernel_function
+def plain_adjoint(
+    choice: Choice, u: Any, th: Any, vz: Any, beta: Any, gain: Any, gs: Any, gut: Any, h: Any, gv: Any, gx: Any
+) -> None:
+    """Adjoint of `numba_steps.plain_step` for constant parameters: the gradients of the current and of `v` before."""
+    real = u.dtype.type
+    one = real(1.0)
+    keep = real(choice.mode != 2)
+    less, to = real((choice.mode == 1) & (not choice.detach)), real((choice.mode == 2) & (not choice.detach))
+    inclusive = choice.inclusive
+    for j in range(u.size):
+        hit = (u[j] > th[j]) | (inclusive & (u[j] == th[j]))
+        back = gv[j]
+        through = h[j] * (gs[j] + back * (to * (vz[j] - u[j]) - less * th[j]))
+        gu = back * (keep if hit else one) + gut[j] + through
+        gx[j] = gain[j] * gu
+        gv[j] = beta[j] * gu
+
+
+@kernel_function
+def gather(choice: Choice, gst: Any, before: Any, ring: Any, m: Any, gr: Any, gs: Any) -> None:
+    """Sum what reaches the spikes of a step: from outputs, adaptation, recurrent connections and the pending reset.
+
+    `gr` becomes the part that goes on to the pending reset of the step before, where an OFF step left it waiting.
+    """
+    zero = gs.dtype.type(0.0)
+    for j in range(gs.size):
+        gs[j] = gst[j]
+    if choice.adapts:
+        for j in range(gs.size):
+            gs[j] += before[j]
+    if choice.recurrent:
+        for j in range(gs.size):
+            gs[j] += ring[j]
+    if choice.late:
+        waits = choice.preserve & choice.masked
+        if not choice.detach:
+            for j in range(gs.size):
+                gs[j] += zero if waits & (m[j] == 0) else gr[j]
+        for j in range(gs.size):
+            gr[j] = gr[j] if waits & (m[j] == 0) else zero
+
+
+@kernel_function
+def spike_adjoint(
+    choice: Choice, u: Any, s: Any, th: Any, vz: Any, m: Any, free: Any, gs: Any, gut: Any, h: Any, gv: Any, q: Any,
+    gu: Any, hold: Any,
+) -> None:  # fmt: skip
+    """Adjoint of firing and same-step reset; `hold` is what passes an OFF step on to the membrane before it."""
+    real = u.dtype.type
+    one, zero = real(1.0), real(0.0)
+    here, carry = not choice.late, (not choice.late) & (not choice.detach)
+    keep = real(not (here & (choice.mode == 2)))
+    less, to = real(carry & (choice.mode == 1)), real(carry & (choice.mode == 2))
+    masked, gated = choice.masked, choice.refractory > 0
+    for j in range(u.size):
+        on = (m[j] != 0) | (not masked)
+        able = on & ((free[j] != 0) | (not gated))
+        back = gv[j]
+        direct = back * (keep if s[j] != zero else one) + gut[j]
+        through = h[j] * (gs[j] + back * (to * (vz[j] - u[j]) - less * th[j]))
+        through = through if able else zero
+        q[j] = through
+        gu[j] = direct + through if on else zero
+        hold[j] = zero if on else direct
+
+
+@kernel_function
+def threshold_adjoint(choice: Choice, s: Any, gv: Any, q: Any, gth: Any) -> None:
+    """Write the gradient of the threshold, through the spike and through a same-step reset by subtraction."""
+    for j in range(gth.size):
+        gth[j] = -q[j]
+    if (choice.mode == 1) & (not choice.late):
+        for j in range(gth.size):
+            gth[j] -= s[j] * gv[j]
+
+
+@kernel_function
+def parameter_adjoint(  # noqa: C901, one flat case per parameter
+    choice: Choice, wanted: Wanted, p: int, numbers: Numbers, s: Any, r: Any, w: Any, drive: Any, gv: Any, gu: Any,
+    gth: Any, a: Any, g: Any,
+) -> None:  # fmt: skip
+    """Add a step's share to the gradients `g` (its rows as `Wanted` has them) of what acts on membrane and threshold.
+
+    `w` is the membrane that decayed, `drive` the current that was integrated, `gv` still that after the step; the
+    parameters' places begin at `p`.
+    """
+    n = gu.size
+    one = gu.dtype.type(1.0)
+    beta, vr = numbers.beta[p : p + n], numbers.v_rest[p : p + n]
+    if wanted.beta:
+        row = g[0]
+        for j in range(n):
+            row[j] += gu[j] * (w[j] - vr[j])
+    if wanted.gain:
+        row = g[1]
+        for j in range(n):
+            row[j] += gu[j] * drive[j]
+    if wanted.threshold:
+        row = g[2]
+        for j in range(n):
+            row[j] += gth[j]
+        if choice.late & (choice.mode == 1):
+            for j in range(n):
+                row[j] -= r[j] * gu[j]
+    if wanted.v_rest:
+        row = g[3]
+        for j in range(n):
+            row[j] += (one - beta[j]) * gu[j]
+    if wanted.v_reset & (choice.mode == 2):
+        row = g[4]
+        if not choice.late:
+            for j in range(n):
+                row[j] += s[j] * gv[j]
+        elif not choice.discards:
+            for j in range(n):
+                row[j] += r[j] * beta[j] * gu[j]
+    if wanted.kappa:
+        row = g[7]
+        for j in range(n):
+            row[j] += gth[j] * a[j]
+
+
+@kernel_function
+def discard_adjoint(
+    wanted: bool, numbers: Numbers, p: int, r: Any, w: Any, drive: Any, gu: Any, gr: Any, g_reset: Any
+) -> None:
+    """Adjoint of a late reset that wipes the step's input as well; `gu` becomes the gradient before it."""
+    n = gu.size
+    one = gu.dtype.type(1.0)
+    beta, gain = numbers.beta[p : p + n], numbers.gain[p : p + n]
+    vr, vz = numbers.v_rest[p : p + n], numbers.v_reset[p : p + n]
+    if wanted:
+        for j in range(n):
+            g_reset[j] += r[j] * gu[j]
+    for j in range(n):
+        gr[j] += gu[j] * (vz[j] - (vr[j] + beta[j] * (w[j] - vr[j]) + gain[j] * drive[j]))
+    for j in range(n):
+        gu[j] *= one - r[j]
+
+
+@kernel_function
+def decay_adjoint(
+    choice: Choice, numbers: Numbers, p: int, r: Any, v: Any, gu: Any, hold: Any, gr: Any, gv: Any
+) -> None:
+    """Adjoint of the decay and of a late reset: gradients of the membrane `v` before the step and its pending reset."""
+    n = gu.size
+    one = gu.dtype.type(1.0)
+    beta, base, vz = numbers.beta[p : p + n], numbers.threshold[p : p + n], numbers.v_reset[p : p + n]
+    for j in range(n):
+        gv[j] = beta[j] * gu[j]
+    if choice.late & (choice.mode == 1):
+        for j in range(n):
+            gr[j] -= base[j] * gu[j]
+    elif choice.late & (not choice.discards):
+        for j in range(n):
+            gr[j] += gv[j] * (vz[j] - v[j])
+        for j in range(n):
+            gv[j] *= one - r[j]
+    if choice.masked:
+        for j in range(n):
+            gv[j] += hold[j]
+
+
+@kernel_function
+def drive_adjoint(choice: Choice, gain: Any, free: Any, gu: Any, gx: Any) -> None:
+    """Write the gradient of the current that was integrated."""
+    zero = gu.dtype.type(0.0)
+    if (choice.refractory > 0) & (not choice.integrates):
+        for j in range(gu.size):
+            gx[j] = gain[j] * gu[j] if free[j] != 0 else zero
+    else:
+        for j in range(gu.size):
+            gx[j] = gain[j] * gu[j]
+
+
+@kernel_function
+def current_adjoint(wanted: bool, alpha: Any, previous: Any, gi: Any, gx: Any, g_alpha: Any) -> None:
+    """Adjoint of the synaptic current: `gx` becomes the gradient of its drive, `gi` that of the current before."""
+    n = gi.size
+    for j in range(n):
+        gx[j] += gi[j]
+    if wanted:
+        for j in range(n):
+            g_alpha[j] += gx[j] * previous[j]
+    for j in range(n):
+        gi[j] = alpha[j] * gx[j]
+
+
+@kernel_function
+def adaptation_adjoint(
+    wanted: bool,
+    rho: Any,
+    kappa: Any,
+    a_before: Any,
+    s_before: Any,
+    gth: Any,
+    gat: Any,
+    ga: Any,
+    before: Any,
+    g_rho: Any,
+) -> None:
+    """Adjoint of the adaptation: `before` becomes the gradient of the spikes of the step before."""
+    n = ga.size
+    one = ga.dtype.type(1.0)
+    for j in range(n):
+        ga[j] += kappa[j] * gth[j] + gat[j]
+    if wanted:
+        for j in range(n):
+            g_rho[j] += ga[j] * (a_before[j] - s_before[j])
+    for j in range(n):
+        before[j] = (one - rho[j]) * ga[j]
+        ga[j] *= rho[j]

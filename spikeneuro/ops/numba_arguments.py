@@ -1,0 +1,138 @@
+"""What the compiled kernels take, as tuples that numba compiles like structures.
+
+Arrays over time are (time, columns) with columns = batch * features, all contiguous. Parameters are rows of length
+`period` (the features, repeated where these are few) that repeat along the columns. Columns are cut into pieces, each
+inside one repetition; a piece is what one inner loop runs over, and a block of pieces is what one thread holds in its
+second-level cache while time passes.
+"""
+
+from typing import Any, NamedTuple
+
+import numba
+
+kernel_function = numba.njit(nogil=True, error_model="numpy")
+
+
+class Layout(NamedTuple):
+    """How columns are cut."""
+
+    period: int
+    width: int  # longest piece
+    block: int  # pieces that a thread carries through time together
+    samples: int  # samples in a period (recurrent layers)
+
+
+class Choice(NamedTuple):
+    """Settings of the neuron; reset modes are 0 none, 1 subtract, 2 zero."""
+
+    mode: int
+    late: bool  # reset in the next step
+    detach: bool
+    inclusive: bool
+    discards: bool
+    refractory: int
+    integrates: bool
+    preserve: bool
+    alpha: bool
+    adapts: bool
+    masked: bool
+    recurrent: bool
+    delay: int
+
+
+class Numbers(NamedTuple):
+    """Parameters, (period,) each; recurrent weights (neurons before, neurons after) forward, transposed backward."""
+
+    beta: Any
+    gain: Any
+    threshold: Any
+    v_rest: Any
+    v_reset: Any
+    alpha: Any
+    rho: Any
+    kappa: Any
+    weight: Any
+    bias: Any
+
+
+class Rhythm(NamedTuple):
+    """Mask (time or 1, period or columns) and the runs of ON neurons in it.
+
+    Runs of step t are ``starts[pointer[t]:pointer[t + 1]]`` to `ends`, in places of the period. A run may hold single
+    OFF neurons: short gaps are not worth a jump. Where nothing may be skipped there is one run of the whole period.
+    """
+
+    mask: Any
+    pointer: Any
+    starts: Any
+    ends: Any
+    by_column: bool  # the mask differs between samples
+
+
+class State(NamedTuple):
+    """State, (columns,) each, which the kernel moves on; history (delay + 1, columns)."""
+
+    v: Any
+    current: Any
+    adaptation: Any
+    pending: Any
+    refractory: Any
+    history: Any
+
+
+class Kept(NamedTuple):
+    """What the forward pass left, (time, columns); no rows where it left none."""
+
+    potential: Any
+    spikes: Any
+    currents: Any
+    adaptations: Any
+
+
+class Flow(NamedTuple):
+    """Gradients of the outputs over time, (time, columns), or one row where they are constant in time or absent."""
+
+    spikes: Any
+    potential: Any
+    currents: Any
+    adaptations: Any
+    has_potential: bool
+    has_currents: bool
+
+
+class Adjoint(NamedTuple):
+    """Gradients of the state, (columns,) each: enter as those of the final state, end as those of the first.
+
+    `before` is the gradient of the spikes of the step before, through the adaptation; `history` the ring of those
+    through the recurrent connections, (delay + 1, columns), where time t has the place t modulo its length.
+    """
+
+    v: Any
+    current: Any
+    adaptation: Any
+    pending: Any
+    before: Any
+    history: Any
+
+
+class Wanted(NamedTuple):
+    """Which gradients of parameters are asked for."""
+
+    beta: bool
+    gain: bool
+    threshold: bool
+    v_rest: bool
+    v_reset: bool
+    alpha: bool
+    rho: bool
+    kappa: bool
+
+
+@kernel_function
+def piece_bounds(piece: int, columns: int, period: int, width: int) -> tuple[int, int, int]:
+    """First column of a piece, its place in the period and its length, 0 where it is empty."""
+    per_row = (period + width - 1) // width
+    row, part = piece // per_row, piece % per_row
+    offset = part * width
+    first = row * period + offset
+    return first, offset, max(min(width, period - offset, columns - first), 0)

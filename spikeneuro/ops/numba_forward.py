@@ -1,0 +1,94 @@
+"""The compiled forward kernel: whole sequences, every setting of the LIF recurrence, feed-forward and recurrent.
+
+Blocks of pieces (see `numba_arguments`) are independent, so threads share them out without locks and the result does
+not depend on how. Time is the outer loop of a block: its state stays in the second-level cache while input, spikes and
+membranes stream through.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from spikeneuro.ops.numba_arguments import Choice, Layout, Numbers, Rhythm, State, kernel_function, piece_bounds
+from spikeneuro.ops.numba_cache import cached_kernel
+from spikeneuro.ops.numba_products import add_spikes
+from spikeneuro.ops.numba_steps import adapt, copy, full_step, plain_step, rest_between, synaptic_current
+
+
+@cached_kernel
+def forward(
+    first_piece: int, last_piece: int, layout: Layout, choice: Choice, numbers: Numbers, rhythm: Rhythm, x: Any,
+    state: State, s: Any, u: Any, currents: Any, adaptations: Any,
+) -> None:  # fmt: skip
+    """Fill spikes `s`, membranes `u` and, if they have rows, `currents` and `adaptations`; move `state` on."""
+    steps, columns = x.shape
+    scratch = np.empty((2, layout.width), x.dtype)
+    fired = np.empty(numbers.weight.shape[0], np.int64)
+    keep_current, keep_adaptation = currents.shape[0] > 0, adaptations.shape[0] > 0
+    for block in range(first_piece, last_piece, layout.block):
+        for t in range(steps):
+            for piece in range(block, min(block + layout.block, last_piece)):
+                a, o, n = piece_bounds(piece, columns, layout.period, layout.width)
+                b, e = a + n, o + n
+                drive, th = scratch[0, :n], scratch[1, :n]
+                cur = x[t, a:b]
+                if choice.recurrent:
+                    past = t - 1 - choice.delay
+                    before = s[past, a:b] if past >= 0 else state.history[t, a:b]
+                    recurrent_drive(cur, before, numbers, o, e, drive, fired)
+                    cur = drive
+                if choice.alpha:
+                    synaptic_current(numbers.alpha[o:e], state.current[a:b], cur)
+                    cur = state.current[a:b]
+                if keep_current:
+                    copy(cur, currents[t, a:b])
+                if choice.adapts:
+                    before = s[t - 1, a:b] if t > 0 else state.history[choice.delay, a:b]
+                    adapt(numbers.rho[o:e], numbers.kappa[o:e], numbers.threshold[o:e], before,
+                          state.adaptation[a:b], th)  # fmt: skip
+                    if keep_adaptation:
+                        copy(state.adaptation[a:b], adaptations[t, a:b])
+                else:
+                    th = numbers.threshold[o:e]
+                neurons(t, a, o, n, choice, numbers, rhythm, cur, th, state, s[t, a:b], u[t, a:b])
+
+
+@kernel_function
+def recurrent_drive(x: Any, before: Any, numbers: Numbers, o: int, e: int, drive: Any, fired: Any) -> None:
+    """Write input, bias and the weighted spikes of an earlier step."""
+    bias = numbers.bias[o:e]
+    for j in range(drive.size):
+        drive[j] = bias[j]
+    add_spikes(before, numbers.weight, drive, fired)
+    for j in range(drive.size):
+        drive[j] += x[j]
+
+
+@kernel_function
+def neurons(
+    t: int, a: int, o: int, n: int, choice: Choice, numbers: Numbers, rhythm: Rhythm, cur: Any, th: Any, state: State,
+    s: Any, u: Any,
+) -> None:  # fmt: skip
+    """Run the neurons of a piece; those in no run of the rhythm are only filled in."""
+    if not (choice.masked or choice.late or choice.refractory > 0):
+        e = o + n
+        plain_step(choice, cur, state.v[a : a + n], numbers.beta[o:e], numbers.gain[o:e], th, numbers.v_rest[o:e],
+                   numbers.v_reset[o:e], s, u)  # fmt: skip
+        return
+    row = rhythm.mask[min(t, rhythm.mask.shape[0] - 1)]
+    shift = a if rhythm.by_column else o
+    done = 0
+    place = t if rhythm.pointer.size > 2 else 0
+    for run in range(rhythm.pointer[place], rhythm.pointer[place + 1]):
+        lo, hi = max(rhythm.starts[run] - o, 0), min(rhythm.ends[run] - o, n)
+        if hi <= lo:
+            continue
+        rest_between(s[done:lo], u[done:lo], state.v[a + done : a + lo])
+        p, q = o + lo, o + hi
+        full_step(
+            choice, cur[lo:hi], state.v[a + lo : a + hi], state.pending[a + lo : a + hi],
+            state.refractory[a + lo : a + hi], row[shift + lo : shift + hi], numbers.beta[p:q], numbers.gain[p:q],
+            numbers.threshold[p:q], th[lo:hi], numbers.v_rest[p:q], numbers.v_reset[p:q], s[lo:hi], u[lo:hi],
+        )  # fmt: skip
+        done = hi
+    rest_between(s[done:n], u[done:n], state.v[a + done : a + n])
