@@ -7,11 +7,16 @@ from torch import Tensor
 
 
 def covarying(
-    steps: int, neurons: int, duty: float, *, cycles: tuple[int, int] = (10, 100), phase: float = 0.5
+    steps: int,
+    neurons: int,
+    duty: float | tuple[float, float],
+    *,
+    cycles: tuple[int, int] = (10, 100),
+    phase: float = 0.5,
 ) -> Tensor:
-    """Rhythms as published: cycle length and phase both grow with the number of the neuron, the duty is the same.
+    """Rhythms as published: cycle length, duty (if it is a range) and phase all grow with the number of the neuron.
 
-    Neuron k is ON for the first ceil(duty * cycle) steps of each cycle, shifted by its phase where that is shorter
+    A neuron is ON for the first ceil(duty * cycle) steps of each cycle, shifted by its phase where that is shorter
     than the cycle.
 
     References
@@ -19,12 +24,13 @@ def covarying(
     Yan et al. (2025), Rhythm-SNN, Nature Communications 16:8651, and the code published with it.
     """
     lengths = torch.linspace(*cycles, neurons, dtype=torch.float64)
+    duties = torch.linspace(*(duty if isinstance(duty, tuple) else (duty, duty)), neurons, dtype=torch.float64)
     phases = torch.linspace(0, int(phase * cycles[1]), neurons, dtype=torch.float64).round()
     mask = torch.zeros(steps, 1, neurons)
-    for k, (length, shift) in enumerate(zip(lengths.tolist(), phases.tolist(), strict=True)):
+    for k, (length, own, shift) in enumerate(zip(lengths.tolist(), duties.tolist(), phases.tolist(), strict=True)):
         # Rounded first: linspace reaches its last value only to within rounding, which ceil would count as a step.
         cycle = math.ceil(round(length, 9))
-        on = math.ceil(round(duty * cycle, 9))
+        on = math.ceil(round(own * cycle, 9))
         begun = int(shift) if shift < cycle else 0
         mask[:, 0, k] = ((torch.arange(steps) - begun) % cycle < on).float()
     return mask

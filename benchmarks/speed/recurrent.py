@@ -68,7 +68,7 @@ def _case(size: Size, backend: str, *, product: bool, train: bool, limit: float 
             Bar("times as fast as the torch loop", (REFERENCE,), (OURS,), "at least", None),
         ],
         tolerance=0.01, missing=peers.missing(),
-        note="Backward to the input and the weights, Adam." if train else "Without gradients.",
+        note="Backward to the input and the weights, then Adam." if train else "Without gradients.",
     )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _trained(
     def step() -> Tensor:
         optimizer.zero_grad()
         spikes = layer(x)
-        (spikes * gradient).sum().backward()
+        spikes.backward(gradient)
         optimizer.step()
         return spikes
 

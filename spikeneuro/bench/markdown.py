@@ -32,9 +32,12 @@ the networks named; what costs less here may owe it to its size and not to its s
 """
 
 
-def page_text(files: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], overview: str) -> str:
-    """Text of the page for files given by name and rows, and the overview's table."""
-    parts = [_HEAD, _OVERVIEW, overview, ""]
+def page_text(
+    files: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], overview: str, beside: Mapping[str, str] | None = None
+) -> str:
+    """Text of the page for files given by name and rows, the overview's table, and titles of other pages by path."""
+    links = ", ".join(f"[{title}]({path})" for path, title in (beside or {}).items())
+    parts = [_HEAD, *([f"Measured otherwise: {links}.\n"] if links else []), _OVERVIEW, overview, ""]
     for name, rows in files:
         parts += _suite(name, rows)
     return "\n".join(parts)

@@ -87,6 +87,8 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def write_results(csv_dir: str | Path, page: str | Path, readme: str | Path | None = None) -> pd.DataFrame:
     """Write the Markdown page of all CSV files in `csv_dir`, in the order of their names.
 
+    The page links to those of the same name in the folders beside it, where other commands write what they measured.
+
     Parameters
     ----------
     csv_dir : path-like
@@ -121,8 +123,18 @@ def write_results(csv_dir: str | Path, page: str | Path, readme: str | Path | No
     block = "\n".join(as_markdown(table))
     if readme is not None:
         _replace_block(Path(readme), block)
-    write_atomic(Path(page), page_text(read, block))
+    write_atomic(Path(page), page_text(read, block, _pages_beside(Path(page))))
     return table
+
+
+def _pages_beside(page: Path) -> dict[str, str]:
+    """First heading of the pages of the same name one folder down, by path from `page`."""
+    found = {}
+    for other in sorted(page.parent.glob(f"*/{page.name}")):
+        with readable(other):
+            title = other.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ").strip()
+        found[other.relative_to(page.parent).as_posix()] = title
+    return found
 
 
 def _replace_block(path: Path, block: str) -> None:
