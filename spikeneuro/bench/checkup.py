@@ -15,6 +15,8 @@ from spikeneuro.bench.suite import Candidate, DataSource, Experiment, find_suite
 from spikeneuro.data import Recordings
 from spikeneuro.errors import InputError
 
+#: Training arguments that choose an epoch; what is examined is the network of the last one, trained on all samples.
+_NOT_TAKEN = ("max_epochs", "validation_fraction", "monitor", "patience", "restore_best")
 #: Where adapters are looked for that are not in the current folder.
 ADAPTERS = Path("benchmarks") / "datasets"
 
@@ -153,6 +155,12 @@ def examine(
             f"model {entry.name!r} has no spiking layer, so there is nothing to examine; spiking models: "
             f"{', '.join(registry.names(spiking=True))}."
         )
+    for name in training or {}:
+        if name in _NOT_TAKEN:
+            raise InputError(
+                f"training argument {name!r} has no effect here: the network is trained on all samples for the epochs "
+                "asked for, and examined as it is after the last; give --epochs."
+            )
     check_number(epochs, "epochs", low=0, integer=True)
     check_number(samples, "samples", low=2, integer=True)
     recordings = load_recordings(case.data)
@@ -160,9 +168,8 @@ def examine(
     candidate = replace(
         case.candidate,
         params={**case.candidate.params, **(options or {})},
-        # All samples train, and nothing is chosen by a validation part: only so is the network that of the last epoch.
         training={
-            **{name: value for name, value in case.candidate.training.items() if name not in ("monitor", "patience")},
+            **{name: value for name, value in case.candidate.training.items() if name not in _NOT_TAKEN},
             **(training or {}),
             "max_epochs": epochs,
             "validation_fraction": None,

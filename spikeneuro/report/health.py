@@ -19,7 +19,7 @@ from spikeneuro.training import HealthReport
 
 
 def write_health(checkup: Checkup, folder: Path) -> list[Path]:
-    """Write ``health.json`` and ``health.png``.
+    """Write ``health.json`` (`HealthReport.to_dict`, and what was examined under ``about``) and ``health.png``.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def write_health(checkup: Checkup, folder: Path) -> list[Path]:
     list of Path
         The two files.
     """
-    content = {"spikeneuro": __version__, **checkup.about, **checkup.report.to_dict()}
+    content = {"spikeneuro": __version__, "about": checkup.about, **checkup.report.to_dict()}
     numbers, picture = folder / "health.json", folder / "health.png"
     write_atomic(numbers, json.dumps(content, allow_nan=False, default=str) + "\n")
     stream = io.BytesIO()

@@ -18,7 +18,16 @@ SATURATED_ABOVE = 0.95
 def recorded_spikes(module: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Inside the scope, each forward pass leaves every spiking layer's output in the dictionary, by layer name.
 
-    A layer that is called several times in one pass, as in segments of time, leaves its outputs joined in time.
+    Parameters
+    ----------
+    module : nn.Module
+        Network.
+
+    Returns
+    -------
+    context manager of dict of str to Tensor
+        Spikes (time, batch, *features) of the last pass. A layer that is called several times in one pass, as in
+        segments of time, leaves its outputs joined in time.
     """
     spikes: dict[str, Tensor] = {}
 
