@@ -22,8 +22,8 @@ from spikeneuro.ops.state import LIFOutput, LIFState
 
 _optional.require("triton", "gpu")
 
-from spikeneuro.ops import triton_kernels as kernels  # noqa: E402
-from spikeneuro.ops.triton_kernels import Recurrence, State, Trace  # noqa: E402
+from spikeneuro.ops import triton_backward, triton_forward  # noqa: E402
+from spikeneuro.ops.triton_arrays import Recurrence, State, Trace  # noqa: E402
 from spikeneuro.ops.triton_launch import NUMBERS, Plan, surrogate_numbers  # noqa: E402
 from spikeneuro.ops.triton_steps import Learned  # noqa: E402
 
@@ -50,7 +50,7 @@ def forward(call: Call) -> LIFOutput:
             None if call.state.history is None else call.state.history.detach().contiguous(),
         )
     plan.launch(
-        kernels.forward, plan.program(x.element_size(), recurrent=call.recurrent),
+        triton_forward.forward, plan.program(x.element_size(), recurrent=call.recurrent),
         x, plan.numbers, plan.mask, recurrence, start, end, out,
     )  # fmt: skip
     history = _last_spikes(out.spikes, call)
@@ -79,9 +79,9 @@ def backward(gradients: Gradients, saved: Saved, call: Call, wanted: Sequence[bo
     first = State(*(plan.empty(*plan.one) if want else None for want in asked))
     sums = plan.empty(8, plan.columns if any(learned) else 0).zero_()
     plan.launch(
-        kernels.backward, plan.program(kind.itemsize, recurrent=call.recurrent),
+        triton_backward.backward, plan.program(kind.itemsize, recurrent=call.recurrent),
         kept, flags, plan.numbers, plan.mask, surrogate_numbers(call.settings, plan.numbers), recurrence, flow, stride,
-        last, start, gx, first, sums, L=learned,
+        last, start, gx, first, sums, learned=learned,
     )  # fmt: skip
     weight, bias = _weight_gradients(gx, saved, call, wanted)
     found = [
@@ -115,7 +115,7 @@ def _rewind(plan: Plan, potential: Tensor, saved: Saved, start: State) -> tuple[
         adaptations = plan.over_time()
     if rebuilt or flags is not None:
         plan.launch(
-            kernels.rewind, plan.program(potential.element_size(), recurrent=False),
+            triton_forward.rewind, plan.program(potential.element_size(), recurrent=False),
             potential, plan.numbers, plan.mask, start, adaptations if rebuilt else None, flags,
         )  # fmt: skip
     return adaptations if options.adapts else None, flags
@@ -156,9 +156,7 @@ def _last(gradients: Gradients, history: Tensor | None, call: Call) -> State:
     return State(v, current, adaptation, None if history is None or call.recurrent else history[0], pending, None)
 
 
-def _number_gradients(
-    plan: Plan, sums: Tensor, rest: Tensor | None, wanted: Sequence[bool]
-) -> list[Tensor | None]:
+def _number_gradients(plan: Plan, sums: Tensor, rest: Tensor | None, wanted: Sequence[bool]) -> list[Tensor | None]:
     """Gradients of the eight numbers, summed over the batch and over what they were broadcast to."""
     found: list[Tensor | None] = []
     for name, row, want in zip(NUMBERS, sums, wanted[1:9], strict=True):

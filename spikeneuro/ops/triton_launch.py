@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spikeneuro.ops.backend import Call
 from spikeneuro.ops.state import RESETS, LIFParameters, LIFSettings
-from spikeneuro.ops.triton_kernels import Layout, Shape, State
+from spikeneuro.ops.triton_arrays import Layout, Shape, State
 from spikeneuro.ops.triton_steps import Options
 
 NUMBERS = ("beta", "gain", "threshold", "v_rest", "v_reset", "alpha", "rho", "kappa")
@@ -29,7 +29,7 @@ class Program(NamedTuple):
     """Shape of the programs, their number and the warps of each."""
 
     shape: Shape
-    count: int
+    programs: int
     warps: int
 
 
@@ -78,8 +78,8 @@ class Plan:
         # The interpreter makes arrays of one element from ints, which numpy takes no more as the bound of a loop.
         rounds = np.int64(self.steps) if triton.knobs.runtime.interpret else self.steps
         with torch.cuda.device_of(_PLACEHOLDER if self.device.type == "cpu" else self.numbers):
-            kernel[(program.count,)](
-                *arguments, self.layout, rounds, O=self.options, S=program.shape, **constants,
+            kernel[(program.programs,)](
+                *arguments, self.layout, rounds, opt=self.options, shape=program.shape, **constants,
                 num_warps=program.warps, enable_fp_fusion=False,
             )  # fmt: skip
 
@@ -140,10 +140,11 @@ def _program(columns: int, itemsize: int) -> Program:
     """Blocks of columns for feed-forward neurons.
 
     A thread loads 4 bytes at least (fewer cannot run ahead) and 16 where there are neurons enough; where there are few,
-    loads run further ahead instead, so that about as many bytes are under way.
+    loads run further ahead instead, so that about as many bytes are under way. Four neurons at most, because the
+    potential of a 16-bit input is stored in 32 bits.
     """
     wide = columns >= _WIDE
-    per_thread = max(1, (16 if wide else 4) // itemsize)
+    per_thread = min(4, max(1, (16 if wide else 4) // itemsize))
     block = min(128 * per_thread, max(32 * per_thread, triton.next_power_of_2(columns)))
     shape = Shape(block=block, stages=4 if wide else 8, delay=-1, kept=0, tile=0)
     return Program(shape, math.ceil(columns / block), block // (32 * per_thread))
@@ -153,7 +154,7 @@ def _recurrent_program(neurons: int, batch: int, itemsize: int, delay: int) -> P
     """One sample with all its neurons."""
     block = max(16, triton.next_power_of_2(neurons))
     kept = min(block, _KEPT_BYTES // (block * itemsize)) if block * block * itemsize <= _CACHED_BYTES else 0
-    tile = max(1, 8192 // block)
-    warps = min(16, max(4, kept * block * itemsize // 8192, block // 128))
+    tile = max(1, 2048 // block)
+    warps = min(16, max(4, kept * block * itemsize // 8192, block // 64))
     # Reading back what an earlier step wrote forbids loads that run ahead.
     return Program(Shape(block, 1 if delay else 4, delay, kept, tile), batch, warps)

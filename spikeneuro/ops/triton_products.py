@@ -12,35 +12,30 @@ import triton.language as tl
 
 
 @triton.jit
-def rows_at(weight: Any, before: Any, n: Any, like: Any, BLOCK: tl.constexpr) -> Any:
+def rows_at(weight: "Any", before: "Any", n: "Any", like: "Any", shape: tl.constexpr) -> "Any":
     """Rows `before` of an (n, n) matrix, padded with zeros."""
-    after = tl.arange(0, BLOCK)
+    after = tl.arange(0, shape.block)
     inside = (before < n)[:, None] & (after < n)[None, :]
     return tl.load(weight + before[:, None] * n + after[None, :], mask=inside, other=0.0).to(like.dtype)
 
 
 @triton.jit
-def kept_rows(weight: Any, n: Any, like: Any, BLOCK: tl.constexpr, KEPT: tl.constexpr) -> Any:
-    """Rows that stay in registers; one row of zeros where none does."""
-    if KEPT > 0:
-        rows = rows_at(weight, tl.arange(0, KEPT), n, like, BLOCK)
-    else:
-        rows = tl.zeros((1, BLOCK), like.dtype)
-    return rows
+def kept_rows(weight: "Any", n: "Any", like: "Any", shape: tl.constexpr) -> "Any":
+    """Rows that stay in registers; where none does, anything."""
+    return rows_at(weight, tl.arange(0, shape.kept), n, like, shape) if shape.kept > 0 else like
 
 
 @triton.jit
-def product(
-    values: Any, kept: Any, weight: Any, n: Any, BLOCK: tl.constexpr, KEPT: tl.constexpr, TILE: tl.constexpr
-) -> Any:
+def product(values: "Any", kept: "Any", weight: "Any", n: "Any", shape: tl.constexpr) -> "Any":
     """Return ``values @ weight``, `values` being one number per row."""
     total = tl.zeros_like(values)
-    if KEPT == BLOCK:
+    if shape.kept == shape.block:
         total += tl.sum(values[:, None] * kept, axis=0)
-    elif KEPT > 0:
-        total += tl.sum(tl.gather(values, tl.arange(0, KEPT), 0)[:, None] * kept, axis=0)
-    if KEPT < BLOCK:
-        for first in tl.range(KEPT, BLOCK, TILE):
-            before = first + tl.arange(0, TILE)
-            total += tl.sum(tl.gather(values, before, 0)[:, None] * rows_at(weight, before, n, values, BLOCK), axis=0)
+    elif shape.kept > 0:
+        total += tl.sum(tl.gather(values, tl.arange(0, shape.kept), 0)[:, None] * kept, axis=0)
+    if shape.kept < shape.block:
+        for first in tl.range(shape.kept, shape.block, shape.tile):
+            before = first + tl.arange(0, shape.tile)
+            rows = rows_at(weight, before, n, values, shape)
+            total += tl.sum(tl.gather(values, before, 0)[:, None] * rows, axis=0)
     return total
