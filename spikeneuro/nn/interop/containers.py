@@ -4,6 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import nn
@@ -179,7 +180,8 @@ class Walk:
         folds = kind in framework.folding_containers
         sequences = place.sequences and kind not in framework.stepping_containers
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        children = list(module.named_children())
+        # `named_children` would leave out a layer that stands in two places.
+        children = [(name, child) for name, child in module._modules.items() if child is not None]
         for position, (name, child) in enumerate(children):
             last = place.last and position == len(children) - 1
             inner = Place(f"{place.name}, layer {name!r}", sequences, last)
@@ -234,7 +236,11 @@ def as_torch_layer(layer: nn.Module, base: type[nn.Module]) -> nn.Module:
     return layer
 
 
-def first_number(module: nn.Module) -> torch.Tensor | None:
-    """First floating-point parameter or buffer of `module`, which tells its dtype and device."""
-    tensors = (*module.parameters(), *module.buffers())
-    return next((tensor for tensor in tensors if tensor.is_floating_point()), None)
+def home_of(module: nn.Module) -> tuple[torch.dtype, torch.device] | None:
+    """Floating dtype and device in which `module` computes; None if it holds no number."""
+    tensors = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
+    # Single numbers do not decide in which precision torch computes, unless there is nothing else.
+    found = [tensor for tensor in tensors if tensor.dim() and tensor.numel()] or tensors
+    if not found:
+        return None
+    return reduce(torch.promote_types, (tensor.dtype for tensor in found)), found[0].device

@@ -6,7 +6,7 @@ from torch import nn
 from spikeneuro import ops
 from spikeneuro._validation import check_choice
 from spikeneuro.errors import InputError
-from spikeneuro.nn.interop.containers import Framework, Place, Walk, called_with_sequences, first_number
+from spikeneuro.nn.interop.containers import Framework, Place, Walk, called_with_sequences, home_of
 from spikeneuro.nn.interop.norse_neurons import Norse
 from spikeneuro.nn.interop.recognition import Target
 from spikeneuro.nn.interop.snntorch_neurons import SnnTorch
@@ -144,12 +144,7 @@ def _convert(module: nn.Module, framework: Framework, backend: str, dtype: torch
     check_choice(backend, ops.BACKENDS, "backend")
     if not isinstance(module, nn.Module):
         raise InputError(f"expected a module of {framework.name}, got {type(module).__name__}.")
-    found = first_number(module)
-    target = Target(
-        backend,
-        dtype or (torch.get_default_dtype() if found is None else found.dtype),
-        torch.device("cpu") if found is None else found.device,
-        recast=dtype is not None,
-    )
+    home = home_of(module) or (torch.get_default_dtype(), torch.device("cpu"))
+    target = Target(backend, home[0] if dtype is None else dtype, home[1], recast=dtype is not None)
     sequences = called_with_sequences(module, framework) or False
     return Walk(framework, target).convert(module, Place("the module", sequences))

@@ -194,21 +194,23 @@ class Integrator(nn.Module):
 
 
 class EachStep(nn.Module):
-    """Apply a module to one step after the other, where `OverTime` would mix the steps: batch normalisation.
+    """Batch normalisation step by step: `OverTime` would normalise all steps together, which is another network.
 
     Parameters
     ----------
-    module : nn.Module
+    module : nn.BatchNorm1d, nn.BatchNorm2d or nn.BatchNorm3d
         Maps (batch, *features) to (batch, *features).
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the module's output for every step of (time, batch, *features)."""
-        return torch.stack([self.module(step) for step in x])
+        if self.module.training or self.module.running_mean is None:
+            return torch.stack([self.module(step) for step in x])
+        return self.module(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # running statistics know no step
 
 
 class SharedDropout(nn.Module):
