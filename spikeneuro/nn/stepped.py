@@ -153,8 +153,9 @@ class SteppedLayer(SpikingLayer):
                 seen = self.observe(state)
                 for name in observed:
                     courses[name].append(seen[name])
-        stacked = torch.stack(spikes)
-        traces = {name: stacked if name == "spikes" else torch.stack(courses[name]) for name in names}
+        stacked = torch.stack(spikes) if spikes else torch.zeros_like(x)
+        last = self.observe(state)
+        traces = {name: stacked if name == "spikes" else _stacked(courses[name], last[name]) for name in names}
         return LIFResult(stacked, state, traces)
 
     def _check_dtype(self, x: Tensor) -> None:
@@ -182,3 +183,8 @@ class SteppedLayer(SpikingLayer):
                     f"{expected.device}, got {given.dtype} of shape {tuple(given.shape)} on {given.device}."
                 )
         return state
+
+
+def _stacked(course: list[Tensor], like: Tensor) -> Tensor:
+    """Steps along a new first axis, also if there are none."""
+    return torch.stack(course) if course else like.new_zeros((0, *like.shape))

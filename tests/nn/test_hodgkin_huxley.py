@@ -7,7 +7,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from spikeneuro.errors import InputError
-from spikeneuro.nn import HodgkinHuxley, HodgkinHuxleyState, Recompute, SpikingLayer
+from spikeneuro.nn import AdaptiveLIF, HodgkinHuxley, HodgkinHuxleyState, Izhikevich, Recompute, SpikingLayer
 from spikeneuro.ops import surrogates
 
 F64 = torch.float64
@@ -172,6 +172,20 @@ def test_state_is_a_named_tuple_of_the_users():
     rest = at_rest(layer)
     raised = HodgkinHuxleyState(rest.membrane + 15.0, rest.m, rest.h, rest.n)  # a short shock is enough for a spike
     assert layer.run(torch.zeros(200, 1, 1, dtype=F64), raised).spikes.sum() == 1
+
+
+@pytest.mark.parametrize(
+    "layer", [HodgkinHuxley(3), Izhikevich(3), AdaptiveLIF(3)], ids=lambda layer: type(layer).__name__
+)
+def test_no_step_one_step_and_an_empty_batch(layer):
+    start = layer.run(torch.full((4, 2, 3), 20.0)).state
+    nothing = layer.run(torch.zeros(0, 2, 3), start, record=("membrane", "spikes"))
+    assert nothing.spikes.shape == nothing.traces["membrane"].shape == (0, 2, 3)
+    assert all(torch.equal(a, b) for a, b in zip(nothing.state, start, strict=True))
+    assert layer(torch.zeros(1, 2, 3)).shape == (1, 2, 3)
+    assert layer(torch.zeros(5, 0, 3)).shape == (5, 0, 3)
+    x = 20 * torch.rand(3, 2, 6).transpose(0, 2)
+    assert torch.equal(layer(x), layer(x.contiguous()))
 
 
 @pytest.mark.parametrize(
