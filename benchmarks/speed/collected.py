@@ -22,6 +22,7 @@ class Collected:
     timings: list[Timing] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     growths: list[Growth] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     load: float = field(default_factory=lambda: os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan"))
 
@@ -47,7 +48,7 @@ class Collected:
                 found.append(f"{name} {importlib.metadata.version(name)}")
             except importlib.metadata.PackageNotFoundError:
                 found.append(f"{name} absent")
-        return f"{', '.join(found)}; {processor()}, {self.threads} threads, float32"
+        return f"{', '.join(found)}; {processor()}, {self.threads} thread{'s' if self.threads > 1 else ''}, float32"
 
     def circumstances(self) -> str:
         """How busy the machine was when the run began, and which peers are missing."""

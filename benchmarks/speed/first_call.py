@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from timing import Timing
 
+NOTE = "Forward and backward in a new process; the first call imports the compiler too."
 CASES = {
     "plain LIF": {},
     "heterogeneous, adaptive": {"tau_mem": "spread", "adapts": True},

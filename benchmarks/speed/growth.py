@@ -12,6 +12,7 @@ AXES = {"T": "steps", "N": "neurons", "B": "batch"}
 DECADES, POINTS = 2, 7
 #: A slope of the logarithms above this is no longer called linear.
 LIMIT = 1.1
+NOTE = "Plain LIF, gradient to the input; the bar holds for the slope over both decades and over the upper one."
 
 
 @dataclass(frozen=True)

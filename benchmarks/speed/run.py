@@ -16,7 +16,12 @@ import argparse
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collected import Collected
 
 FAMILIES = ("lif", "heterogeneous", "training", "recurrent", "rhythm", "growth", "first-call")
 
@@ -42,8 +47,9 @@ def main() -> int:
             for line in _measure(name, options, collected):
                 print(line, flush=True)
         except (DisagreementError, InputError) as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return 1
+            # The other cases stay worth measuring; the page and the exit status tell that this one is not whole.
+            collected.failures.append(f"{name}: {error}")
+            print(collected.failures[-1], file=sys.stderr)
     print(as_text(collected))
     if options.csv:
         write_atomic(options.csv, as_csv(collected))
@@ -55,10 +61,10 @@ def main() -> int:
         picture = os.path.relpath(options.plot, options.md.parent) if options.plot else None
         table = os.path.relpath(options.csv, options.md.parent) if options.csv else None
         write_atomic(options.md, as_markdown(collected, picture, table))
-    return 0
+    return 1 if collected.failures else 0
 
 
-def _measure(name, options, collected):
+def _measure(name: str, options: argparse.Namespace, collected: "Collected") -> Iterator[str]:
     """Measure one family into `collected`, and give its lines as they come."""
     import feed_forward
     import first_call
@@ -76,7 +82,7 @@ def _measure(name, options, collected):
     elif name == "first-call":
         collected.timings += first_call.measure(backend, options.threads)
     else:
-        # Made one family at a time, and each case released before the next one is made where they are large.
+        # Each makes its tensors when it is called, so that those of one family are gone before the next begins.
         makers = {
             "lif": lambda: [feed_forward.case_lif(wide, backend)],
             "heterogeneous": lambda: [feed_forward.case_heterogeneous(wide, backend)],
@@ -88,7 +94,9 @@ def _measure(name, options, collected):
             collected.run(case, options.repeats)
             yield from case_lines(collected, case.name)
         return
+    note = {"growth": growth.NOTE, "first-call": first_call.NOTE}[name]
     for case in dict.fromkeys(timing.case for timing in collected.timings if timing.family == name):
+        collected.notes[case] = note
         yield from case_lines(collected, case)
 
 

@@ -26,6 +26,7 @@ def as_text(collected: Collected) -> str:
     for verdict in collected.verdicts:
         measured = "-" if verdict.ratio is None else f"{verdict.ratio:.2f}"
         lines.append(f"  {verdict.outcome:13}{measured:>9}  {_asked(verdict):16}{verdict.case}: {verdict.text}")
+    lines += [f"  FAILED       {failure}" for failure in collected.failures]
     if collected.tiny:
         lines.append("These are the sizes to try the command with: the ratios mean nothing.")
     return "\n".join(lines)
@@ -67,6 +68,8 @@ def as_markdown(collected: Collected, picture: str | None, table: str | None) ->
     parts = [_HEAD, f"Made by `{collected.command}` with {collected.made_with()}. {collected.circumstances()}"]
     if table:
         parts[-1] += f" All timings: [`{table}`]({table})."
+    if collected.failures:
+        parts.append("\n**Not measured to the end:** " + " ".join(collected.failures))
     if collected.tiny:
         parts.append("\nThese are the sizes to try the command with: the ratios mean nothing.")
     parts += ["", "## Bars", "", *_bars(collected.verdicts), ""]

@@ -72,6 +72,17 @@ def test_an_unknown_case_is_refused():
     assert "invalid choice: 'everything'" in done.stderr
 
 
+def test_what_a_backend_cannot_do_is_told_and_the_rest_is_measured(tmp_path):
+    page = tmp_path / "R.md"
+    command = [sys.executable, str(FOLDER / "run.py"), "--tiny", "--threads", "1", "--repeats", "1", "--md", str(page)]
+    command += ["--only", "rhythm", "growth", "--backend", "abacus"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "growth: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "**Not measured to the end:** rhythm: backend='abacus' is unknown" in page.read_text()
+
+
 def contender(speed, name, seconds, spikes=None, **options):
     def step():
         time.sleep(seconds)
