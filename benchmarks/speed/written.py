@@ -115,7 +115,7 @@ def _asked(verdict: Verdict) -> str:
 def _share(value: float | None) -> str:
     if value is None:
         return ""
-    return "0" if value == 0 else f"{value:.2%}"
+    return "0" if value == 0 else f"{value:.2%}" if value >= 5e-5 else f"{value:.0e}"
 
 
 def _error(timing: Timing) -> str:
