@@ -84,7 +84,8 @@ def _bars(axes: Axes, shown: Groups, groups: Groups) -> None:
             axes.plot([timing.q1_ms, timing.q3_ms], [y, y], color="black", linewidth=1)
             ratio = "" if timing.median_ms == base else f" ({timing.median_ms / base:.3g} x)"
             end = max(timing.median_ms, timing.q3_ms)
-            axes.text(1.06 * end, y, f"{timing.median_ms:.3g} ms{ratio}", va="center", fontsize=7.5)
+            took = f"{timing.median_ms:,.0f}" if timing.median_ms >= 100 else f"{timing.median_ms:.3g}"
+            axes.text(1.06 * end, y, f"{took} ms{ratio}", va="center", fontsize=7.5)
             places.append(y)
             labels.append(timing.contender)
         y += _HEAD_ROWS
