@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from spikeneuro import energy
 from spikeneuro.errors import InputError
 from spikeneuro.nn import Izhikevich, IzhikevichState
 from spikeneuro.nn.izhikevich import PRESETS
@@ -140,6 +141,23 @@ def test_numbers_in_place_of_the_presets_and_per_neuron():
     assert torch.equal(spikes[..., 1:], alone)
     assert spikes[..., 0].sum() < spikes[..., 1].sum()
     assert set(layer.state_dict()) == {"a", "b", "c", "d", "v_start"}
+
+
+def test_energy_is_that_of_the_operations_of_the_step():
+    """By hand, a step of Euler: 7 products (4 for v, 2 for u, 1 for the scale of the comparison) and 11 sums besides
+    those that only a spike makes, one comparison."""
+    layer, steps = Izhikevich(4, scheme="euler"), 30
+    ledger = energy.count(layer, torch.full((steps, 2, 4), 10.0), batch_axis=1)
+    neurons = 4 * steps
+    spikes = layer(torch.full((steps, 1, 4), 10.0)).sum().item()
+    assert spikes > 0
+    assert ledger.effective.multiplications == 7 * neurons
+    assert ledger.effective.comparisons == neurons
+    assert 11 * neurons <= ledger.effective.additions <= 11 * neurons + 2 * spikes
+    with_weights = torch.nn.Sequential(layer, torch.nn.Linear(4, 3))
+    counted = energy.count(with_weights, torch.full((steps, 2, 4), 10.0), batch_axis=1)
+    assert counted.macs == 0
+    assert counted.acs == 3 * spikes  # products behind the layer are accumulates
 
 
 @pytest.mark.parametrize(
