@@ -89,8 +89,8 @@ def backward(gradients: Gradients, saved: Saved, call: Call, wanted: Sequence[bo
         weight, bias, first.v, first.current, first.adaptation, _history_gradient(gx, first.spikes, history, plan),
         first.pending, plan.empty(*plan.one).zero_() if wanted[16] else None,
     ]  # fmt: skip
-    none = plan.empty(0)
-    return [grad if want and grad is not None else none for grad, want in zip(found, wanted, strict=True)]
+    # Each absent gradient is a tensor of its own: torch takes no output twice.
+    return [grad if want and grad is not None else plan.empty(0) for grad, want in zip(found, wanted, strict=True)]
 
 
 def _last_spikes(spikes: Tensor, call: Call) -> Tensor | None:

@@ -1,7 +1,8 @@
 """Backward GPU kernel of the LIF op: each program walks back through time with its neurons' gradients in registers.
 
 Spikes and membrane after the reset are found again from the membrane that the forward pass kept. Where a gradient needs
-what entered a step, that of step t - 1 is loaded at step t and carried on; elsewhere a step loads its own.
+what entered a step, or the compiler may not reorder loads, that of step t - 1 is loaded at step t and carried on;
+elsewhere a step loads its own.
 """
 
 from typing import Any
@@ -45,6 +46,20 @@ def step_at(
 
 
 @triton.jit
+def through_recurrence(
+    g_drive: "Any", gx: "Any", t: "Any", kept: "Any", recurrence: "Any", column: "Any", inside: "Any", layout: "Any",
+    shape: tl.constexpr,
+) -> "Any":  # fmt: skip
+    """Gradient of the spikes of step `t` from what they drove, or from the final history where the run ended before."""
+    into = t + 1 + shape.delay - layout.steps  # place in the final history
+    source = g_drive
+    if shape.delay > 0:
+        source = load_step(gx, t + 1 + shape.delay, layout.columns, column, inside & (into < 0), g_drive)
+    last = load_step(recurrence.history, into, layout.columns, column, inside & (into >= 0), g_drive)
+    return product(source, kept, recurrence.weight, layout.features, shape) + last
+
+
+@triton.jit
 def backward(
     kept_trace: "Any", flags: "Any", numbers: "Any", mask: "Any", surrogate: "Any", recurrence: "Any", flow: "Any",
     stride: "Any", last: "Any", start: "Any", gx: "Any", first: "Any", totals: "Any", layout: "Any", rounds: "Any",
@@ -55,7 +70,7 @@ def backward(
     `flow` and `stride` are the gradients of the outputs and the elements between their steps (0: the same in all),
     `last` the gradients of the final state, `start` the initial state, `kept_trace` what the forward pass left.
     """
-    carries: tl.constexpr = opt.late or learned.beta or learned.rho or learned.alpha
+    carries: tl.constexpr = opt.late or learned.beta or learned.rho or learned.alpha or shape.stages == 1
     column, inside = columns_of(layout, shape)
     p = load_numbers(numbers, column, inside, layout)
     q = (tl.load(surrogate), tl.load(surrogate + 1), tl.load(surrogate + 2), tl.load(surrogate + 3))
@@ -69,8 +84,14 @@ def backward(
         kept = kept_rows(recurrence.weight, layout.features, zero, shape)
     end = layout.steps - 1
     now = step_at(end, inside & (end >= 0), kept_trace, flags, mask, p, column, layout, opt)
+    gs_t = load_step(flow.spikes, end, stride.spikes, column, inside & (end >= 0), zero)
     for k in tl.range(0, rounds, num_stages=shape.stages):
         t = end - k
+        gs_next = gs_t
+        if shape.stages == 1:
+            gs_next = load_step(flow.spikes, t - 1, stride.spikes, column, inside & (t > 0), zero)
+        else:
+            gs_t = load_step(flow.spikes, t, stride.spikes, column, inside, zero)
         if carries:
             earlier = inside & (t > 0)
             then = step_at(t - 1, earlier, kept_trace, flags, mask, p, column, layout, opt)
@@ -86,17 +107,12 @@ def backward(
             r_b = tl.where(flag >= 4, r_0, (flag >= 2).to(u.dtype))
         elif opt.late:
             r_b = tl.where(earlier, s_b, r_0)
-        gs = gs_b + load_step(flow.spikes, t, stride.spikes, column, inside, zero)
+        gs = gs_b + gs_t
         gu = load_step(flow.potential, t, stride.potential, column, inside, zero)
         gi_t = load_step(flow.currents, t, stride.currents, column, inside, zero)
         ga_t = load_step(flow.adaptations, t, stride.adaptations, column, inside, zero)
         if shape.delay >= 0:
-            source = g_drive
-            into = t + 1 + shape.delay - layout.steps  # place of this step's spikes in the final history
-            if shape.delay > 0:
-                source = load_step(gx, t + 1 + shape.delay, layout.columns, column, inside & (into < 0), zero)
-            gs += product(source, kept, recurrence.weight, layout.features, shape)
-            gs += load_step(recurrence.history, into, layout.columns, column, inside & (into >= 0), zero)
+            gs += through_recurrence(g_drive, gx, t, kept, recurrence, column, inside, layout, shape)
         g_drive, after, gs_b, sums = backward_step(
             (gs, gu, gi_t, ga_t), after, (u, s, a, on, (flag & 1) != 0, i), (v_b, i_b, a_b, s_b, r_b), p, q, sums,
             opt, learned,
@@ -104,6 +120,7 @@ def backward(
         store_step(gx, t, column, inside, g_drive, layout)
         if shape.delay > 0:
             tl.debug_barrier()  # other threads of the program will read this gradient
+        gs_t = gs_next
         if carries:
             now = then
     gv, gi, ga, gr = after

@@ -37,11 +37,18 @@ def forward(
     if shape.delay >= 0:
         kept = kept_rows(recurrence.weight, layout.features, p[0], shape)
         bias = load_part(recurrence.bias, tl.arange(0, shape.block), inside, p[0])
+    x_t = load_step(x, 0, layout.columns, column, inside & (layout.steps > 0), p[0])
     for t in tl.range(0, rounds, num_stages=shape.stages):
-        drive = load_step(x, t, layout.columns, column, inside, p[0])
-        on_next = on
-        if opt.masked:  # a step ahead: loads of bytes may be too narrow for the compiler to do it
-            on_next = load_rhythm(mask, t + 1, column, inside & (t + 1 < layout.steps), layout)
+        # A step ahead by hand where the compiler does not do it: for bytes, and where it may not reorder loads.
+        following = inside & (t + 1 < layout.steps)
+        on_next, x_next = on, x_t
+        if opt.masked:
+            on_next = load_rhythm(mask, t + 1, column, following, layout)
+        if shape.stages == 1:
+            x_next = load_step(x, t + 1, layout.columns, column, following, p[0])
+        else:
+            x_t = load_step(x, t, layout.columns, column, inside, p[0])
+        drive = x_t
         if shape.delay >= 0:
             source = state[3]
             if shape.delay > 0:
@@ -57,7 +64,7 @@ def forward(
         store_step(out.adaptations, t, column, inside, state[2], layout)
         if shape.delay > 0:
             tl.debug_barrier()  # other threads of the program will read these spikes
-        on = on_next
+        on, x_t = on_next, x_next
     store_state(end, column, inside, state)
 
 

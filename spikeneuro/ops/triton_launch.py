@@ -22,7 +22,6 @@ _KEPT_BYTES = 128 * 1024
 # As much again finds room in the first-level cache.
 _CACHED_BYTES = 256 * 1024
 _WIDE = 1 << 18  # columns from which on programs are many enough for each thread to carry four neurons
-_PLACEHOLDER = torch.empty(0)
 
 
 class Program(NamedTuple):
@@ -77,7 +76,7 @@ class Plan:
             return
         # The interpreter makes arrays of one element from ints, which numpy takes no more as the bound of a loop.
         rounds = np.int64(self.steps) if triton.knobs.runtime.interpret else self.steps
-        with torch.cuda.device_of(_PLACEHOLDER if self.device.type == "cpu" else self.numbers):
+        with torch.cuda.device_of(self.numbers):
             kernel[(program.programs,)](
                 *arguments, self.layout, rounds, opt=self.options, shape=program.shape, **constants,
                 num_warps=program.warps, enable_fp_fusion=False,
@@ -156,5 +155,5 @@ def _recurrent_program(neurons: int, batch: int, itemsize: int, delay: int) -> P
     kept = min(block, _KEPT_BYTES // (block * itemsize)) if block * block * itemsize <= _CACHED_BYTES else 0
     tile = max(1, 2048 // block)
     warps = min(16, max(4, kept * block * itemsize // 8192, block // 64))
-    # Reading back what an earlier step wrote forbids loads that run ahead.
-    return Program(Shape(block, 1 if delay else 4, delay, kept, tile), batch, warps)
+    # Reading back what an earlier step wrote forbids loads that run ahead, an inner loop over weights hinders them.
+    return Program(Shape(block, 1 if delay or kept < block else 4, delay, kept, tile), batch, warps)
