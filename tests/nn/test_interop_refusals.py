@@ -64,6 +64,12 @@ SNNTORCH = {
         lambda: snntorch.RLeaky(beta=0.5, conv2d_channels=2, kernel_size=3), "connected by a convolution"
     ),
     "no size": (lambda: snntorch.RLeaky(beta=0.5, V=0.3, all_to_all=False), "how many neurons"),
+    "width lost": (
+        lambda: nn.Sequential(
+            nn.Linear(4, 8), nn.AvgPool1d(2), snntorch.RLeaky(beta=0.5, V=0.3, all_to_all=False, init_hidden=True)
+        ),
+        "how many neurons",
+    ),
     "maps": (lambda: snntorch.RLeaky(beta=0.5, V=torch.ones(2, 3, 3), all_to_all=False), "inputs .batch, neurons."),
     "Alpha": (lambda: snntorch.Alpha(alpha=0.8, beta=0.6), "difference of two currents"),
     "SLSTM": (lambda: snntorch.SLSTM(3, 3), "long short-term memory"),

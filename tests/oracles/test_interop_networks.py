@@ -251,6 +251,14 @@ def test_original_state_and_random_numbers_are_left_alone():
     assert not mine(x)[0].any()
 
 
+def test_an_integrator_carries_its_state_on():
+    mine = from_norse(norse.LI(), dtype=F64)
+    x = vectors()
+    first, state = mine.run(x[:30])
+    second, _ = mine.run(x[30:], state)
+    torch.testing.assert_close(torch.cat([first, second]), mine(x), rtol=1e-12, atol=1e-14)
+
+
 def test_saved_and_copied():
     network = nn.Sequential(nn.Linear(4, 3), snntorch.Leaky(beta=0.8, init_hidden=True, learn_beta=True))
     mine = from_snntorch(network)

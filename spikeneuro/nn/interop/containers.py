@@ -22,7 +22,9 @@ TORCH_LAYERS = frozenset(name.format(n) for name in _SHAPED for n in (1, 2, 3)) 
     "FeatureAlphaDropout", "ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish",
     "Sigmoid", "Tanh", "Hardtanh", "Hardsigmoid", "Softplus", "Softsign",
 }  # fmt: skip
-_USES_BATCH_STATISTICS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_CHANGES_FEATURES = ("Conv", "MaxPool", "AvgPool", "Adaptive", "ZeroPad", "Flatten", "Unflatten", "Upsample")
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 
 
 def is_torch_layer(module: nn.Module) -> bool:
@@ -34,7 +36,7 @@ def over_steps(layer: nn.Module) -> nn.Module:
     """`layer`, written for one step, applied to all steps of a sequence."""
     if isinstance(layer, nn.Linear):
         return layer
-    if isinstance(layer, _USES_BATCH_STATISTICS):
+    if isinstance(layer, _BATCH_NORMS) or (isinstance(layer, _INSTANCE_NORMS) and layer.track_running_stats):
         return EachStep(layer)
     return OverTime(layer)
 
@@ -113,7 +115,7 @@ class Walk:
         self.framework = framework
         self.target = target
         self.width: int | None = None
-        """Features after the last linear layer."""
+        """Features where the walk now is, if a linear layer tells."""
         self._copies: dict[int, object] = {}
         self._seen: set[int] = set()
 
@@ -170,6 +172,8 @@ class Walk:
         """Return a copied torch layer such that it takes sequences."""
         if isinstance(layer, nn.Linear):
             self.width = layer.out_features
+        elif type(layer).__name__.startswith(_CHANGES_FEATURES):
+            self.width = None
         return layer if place.sequences else over_steps(layer)
 
     def _sequential(self, module: nn.Module, place: Place) -> nn.Module:

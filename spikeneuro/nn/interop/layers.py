@@ -185,24 +185,43 @@ class Integrator(nn.Module):
             self.register_buffer(name, None if value is None else value.to(device, dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the membrane, (time, batch, *features), of the input of that shape."""
+        """Return the membrane, (time, batch, *features), of the input of that shape, started from rest."""
+        return self.run(x)[0]
+
+    def run(self, x: Tensor, state: ops.LIFState | None = None) -> tuple[Tensor, ops.LIFState]:
+        """Run a piece of a sequence from a given state.
+
+        Parameters
+        ----------
+        x : Tensor
+            Input current, (time, batch, *features).
+        state : LIFState, optional
+            State before the first step, from an earlier `run`; at rest by default.
+
+        Returns
+        -------
+        membrane : Tensor
+            Same shape as `x`.
+        state : LIFState
+            State after the last step.
+        """
         output = ops.lif(
-            x, beta=self.beta, gain=self.gain, v_rest=self.v_rest, alpha=self.alpha,
+            x, beta=self.beta, gain=self.gain, v_rest=self.v_rest, alpha=self.alpha, state=state,
             threshold=x.new_full((), torch.inf), settings=ops.LIFSettings(reset="none"), backend=self.backend,
         )  # fmt: skip
-        return output.potential
+        return output.potential, output.state
 
 
 class EachStep(nn.Module):
-    """Batch normalisation step by step: `OverTime` would normalise all steps together, which is another network.
+    """Normalisation with running statistics, step by step: `OverTime` would take the statistics of all steps together.
 
     Parameters
     ----------
-    module : nn.BatchNorm1d, nn.BatchNorm2d or nn.BatchNorm3d
-        Maps (batch, *features) to (batch, *features).
+    module : nn.Module
+        One of torch's batch or instance normalisations. Maps (batch, *features) to (batch, *features).
     """
 
-    def __init__(self, module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
