@@ -243,6 +243,23 @@ def through_autograd(seed: int, device: str) -> None:
         close(("spikes", "x", *numbers)[k], gradient, wanted, 1e-10)
 
 
+def sixteen_bits(seed: int, device: str) -> None:
+    """The op itself: spikes and gradient in 16 bits, the rest in 32, and spikes as 32 bits give them."""
+    dtype = (torch.bfloat16, torch.float16)[seed % 2]
+    x = torch.rand(20, 2, 40, generator=torch.Generator().manual_seed(seed)).to(device, dtype)
+    beta = float(torch.tensor(0.9, dtype=dtype))  # numbers are in the dtype of the input
+    found = []
+    for backend, given in (("triton", x), ("reference", x.float())):
+        leaf = given.clone().requires_grad_()
+        output = ops.lif(leaf, beta=beta, backend=backend)
+        assert output.potential.dtype == output.state.v.dtype == torch.float32
+        (gradient,) = torch.autograd.grad(output.spikes.float().square().sum() + output.state.v.sum(), leaf)
+        assert gradient.dtype == output.spikes.dtype == given.dtype
+        found.append((output.spikes.float(), gradient))
+    assert torch.equal(found[0][0], found[1][0])
+    close("gradient of x", found[0][1], found[1][1], 1e-2)
+
+
 FAMILIES = {
     "feedforward-float64": lambda seed, device: drawn(seed, device, torch.float64, recurrent=False),
     "feedforward-float32": lambda seed, device: drawn(seed, device, torch.float32, recurrent=False),
@@ -255,6 +272,7 @@ FAMILIES = {
     "no-neurons": no_neurons,
     "in-pieces": in_pieces,
     "through-autograd": through_autograd,
+    "sixteen-bits": sixteen_bits,
 }
 
 

@@ -32,6 +32,9 @@ LAYOUTS = {
     "wide": {"neurons": 256, "delay": 0, "own": ("rho", "kappa"), "learns": True},
     "delayed": {"neurons": 300, "delay": 2, "own": ("alpha",), "masked": True, "learns": True},
     "tiny": {"neurons": 3, "delay": 1, "dtype": torch.bfloat16},
+    # Extents of 1 are constants to the compiler.
+    "one": {"steps": 1, "batch": 1, "neurons": 1, "own": ("alpha", "rho", "kappa"), "masked": True, "learns": True},
+    "one-delayed": {"steps": 1, "batch": 1, "neurons": 1, "delay": 1, "masked": True, "learns": True},
 }  # fmt: skip
 
 
@@ -49,7 +52,8 @@ class Offline:
 
 
 def compiled(
-    neurons: int, delay: int = -1, own: tuple[str, ...] = (), masked: bool = False, learns: bool = False,
+    neurons: int, steps: int = 8, batch: int = 64, delay: int = -1, own: tuple[str, ...] = (), masked: bool = False,
+    learns: bool = False,
     dtype: torch.dtype = torch.float32, settings: LIFSettings | None = None,
 ) -> dict:  # fmt: skip
     """Kernels of one forward and backward pass, by name."""
@@ -63,9 +67,9 @@ def compiled(
                for name in ("beta", "gain", "threshold", "v_rest", "v_reset", *own)}  # fmt: skip
     if delay >= 0:
         numbers["weight"] = torch.zeros(neurons, neurons, dtype=dtype)
-    x = torch.zeros(8, 64, neurons, dtype=dtype)
+    x = torch.zeros(steps, batch, neurons, dtype=dtype)
     call = Call(
-        x, LIFParameters(**numbers), torch.ones(8, 1, neurons) if masked else None, LIFState(),
+        x, LIFParameters(**numbers), torch.ones(steps, 1, neurons) if masked else None, LIFState(),
         LIFSettings() if settings is None else settings, max(delay, 0), learns, "rho" in own, "triton",
     )  # fmt: skip
     output = triton_backend.forward(call)
