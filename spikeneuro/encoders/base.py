@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 
 from spikeneuro._validation import check_finite, check_number
 from spikeneuro.errors import InputError
@@ -165,7 +166,7 @@ class Encoder(nn.Module, ABC):
             x = x.to(torch.get_default_dtype())
         elif x.dtype in _HALF:
             x = x.float()  # half precision cannot count the steps of a long window
-        if not torch.compiler.is_compiling():
+        if not (torch.compiler.is_compiling() or is_fake(x)):  # neither has values
             _check_finite_tensor(x, name)
         return x.permute(2, 0, 1).contiguous() if x.ndim == 3 else x.unsqueeze(0)
 

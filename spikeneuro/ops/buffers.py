@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from spikeneuro._validation import check_number
 
-_SMALLEST = 2**18  # bytes; below, the ordinary allocator keeps pages by itself
+#: Bytes; below, the ordinary allocator keeps pages by itself.
+SMALLEST = 2**18
 _LIMIT = [2**30]
 # Least recently returned first. A list per size, so that taking one is a single atomic pop.
 _IDLE: "OrderedDict[int, list[mmap.mmap]]" = OrderedDict()
@@ -34,7 +35,8 @@ class _Lease:
 
     def __del__(self) -> None:
         del self.view
-        _give_back(self.memory, self.size)
+        if _give_back is not None:  # else the interpreter is ending and has cleared this module
+            _give_back(self.memory, self.size)
 
 
 def empty(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
@@ -53,9 +55,9 @@ def empty(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
         Contiguous array; its memory returns for reuse when no array or tensor shows it any more.
     """
     needed = int(np.prod(shape)) * np.dtype(kind).itemsize
-    if needed < _SMALLEST:
+    if needed < SMALLEST:
         return np.empty(shape, kind)
-    size = _rounded(needed)
+    size = size_class(needed)
     return np.asarray(_Lease(_take(size), size, shape, kind))
 
 
@@ -76,14 +78,19 @@ def set_limit(n_bytes: int) -> None:
     _trim()
 
 
+def limit() -> int:
+    """Bytes that may wait for reuse."""
+    return _LIMIT[0]
+
+
 def idle_bytes() -> int:
     """Bytes that wait for reuse."""
     with _LOCK:
         return sum(size * len(memories) for size, memories in _IDLE.items())
 
 
-def _rounded(needed: int) -> int:
-    """Size class: eight to an octave, so that slightly different sizes share buffers."""
+def size_class(needed: int) -> int:
+    """Size of a buffer for so many bytes: eight sizes to an octave, so that slightly different needs share one."""
     step = max(2 ** (needed.bit_length() - 4), mmap.PAGESIZE)
     return -(-needed // step) * step
 

@@ -5,6 +5,7 @@ from spikeneuro.training.firing import firing, recorded_spikes
 from spikeneuro.training.health import health
 from spikeneuro.training.health_report import HealthReport, LayerHealth
 from spikeneuro.training.losses import MaskedCrossEntropy, rate_penalty
+from spikeneuro.training.memory import MemoryEstimate, predict_memory
 from spikeneuro.training.scaling import ChannelScaler
 from spikeneuro.training.windowed import Windowed
 
@@ -13,11 +14,13 @@ __all__ = [
     "HealthReport",
     "LayerHealth",
     "MaskedCrossEntropy",
+    "MemoryEstimate",
     "NeuroClassifier",
     "NeuroRegressor",
     "Windowed",
     "firing",
     "health",
+    "predict_memory",
     "rate_penalty",
     "recorded_spikes",
 ]
