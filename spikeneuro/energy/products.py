@@ -75,6 +75,11 @@ def _addmm(call: Call) -> Cost:
     return _matrix(call, call.args[1], call.args[2], _scaled_sum(call))
 
 
+def _event_linear(call: Call) -> Cost:
+    others = OperationCounts(additions=call.size if call.arg("bias") is not None else 0)
+    return _matrix(call, call.args[0], call.args[1].t(), others)
+
+
 def _addmv(call: Call) -> Cost:
     return _matrix(call, call.args[1], call.args[2].unsqueeze(-1), _scaled_sum(call))
 
@@ -173,6 +178,7 @@ RULES: dict[str, Rule] = {
     "aten::dot": Rule(_dot, "product"),
     "aten::vdot": Rule(_dot, "product"),
     "aten::addmm": Rule(_addmm, "product"),
+    "spikeneuro::event_linear": Rule(_event_linear, "product"),
     "aten::addbmm": Rule(_addmm, "product"),
     "aten::baddbmm": Rule(_addmm, "product"),
     "aten::addmv": Rule(_addmv, "product"),

@@ -4,6 +4,7 @@ from spikeneuro.nn import heterogeneity, presets
 from spikeneuro.nn.adaptive_lif import AdaptiveLIF, AdaptiveLIFState
 from spikeneuro.nn.base import Carry, LIFResult, SpikingLayer
 from spikeneuro.nn.delay import Delay
+from spikeneuro.nn.event_linear import EventLinear
 from spikeneuro.nn.hodgkin_huxley import HodgkinHuxley, HodgkinHuxleyState
 from spikeneuro.nn.interop import from_norse, from_snntorch, from_spikingjelly
 from spikeneuro.nn.izhikevich import Izhikevich, IzhikevichState
@@ -26,6 +27,7 @@ __all__ = [
     "AdaptiveLIFState",
     "Carry",
     "Delay",
+    "EventLinear",
     "HodgkinHuxley",
     "HodgkinHuxleyState",
     "Izhikevich",

@@ -2,6 +2,7 @@
 
 from spikeneuro.ops import surrogates
 from spikeneuro.ops.functional import BACKENDS, choose_backend, lif, membrane, thresholds
+from spikeneuro.ops.linear import event_linear
 from spikeneuro.ops.reference import lif_reference, resting_state, spike
 from spikeneuro.ops.state import LIFOutput, LIFParameters, LIFSettings, LIFState
 
@@ -12,6 +13,7 @@ __all__ = [
     "LIFSettings",
     "LIFState",
     "choose_backend",
+    "event_linear",
     "lif",
     "lif_reference",
     "membrane",

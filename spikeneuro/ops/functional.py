@@ -251,7 +251,8 @@ def _check_state(state: LIFState, x: Tensor, parameters: LIFParameters, settings
             continue
         if shape is None:
             raise InputError(f"the state's {name} belongs to a neuron with other settings; this one has none.")
-        if tuple(part.shape) != shape or part.dtype != x.dtype or part.device != x.device:
+        wide = x.element_size() == 2 and part.dtype == torch.float32  # as a GPU leaves it after 16-bit input
+        if tuple(part.shape) != shape or not (part.dtype == x.dtype or wide) or part.device != x.device:
             raise InputError(
                 f"the state's {name} must be {x.dtype} of shape {shape} on {x.device} for an input of shape "
                 f"{tuple(x.shape)}, got {part.dtype} of shape {tuple(part.shape)} on {part.device}."

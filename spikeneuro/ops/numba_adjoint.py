@@ -7,7 +7,11 @@ the membrane after it, `gth` that of the threshold.
 
 from typing import Any
 
-from spikeneuro.ops.numba_arguments import Choice, Numbers, Wanted, kernel_function
+import numpy as np
+
+from spikeneuro.ops.numba_arguments import GROUP, Choice, Numbers, Wanted
+from spikeneuro.ops.numba_compile import element_function, kernel_function
+from spikeneuro.ops.numba_steps import clear
 
 
 @kernel_function
@@ -16,17 +20,89 @@ def plain_adjoint(
 ) -> None:
     """Adjoint of `numba_steps.plain_step` for constant parameters: the gradients of the current and of `v` before."""
     real = u.dtype.type
-    one = real(1.0)
+    one, zero = real(1.0), real(0.0)
     keep = real(choice.mode != 2)
-    less, to = real((choice.mode == 1) & (not choice.detach)), real((choice.mode == 2) & (not choice.detach))
+    less, to = (choice.mode == 1) & (not choice.detach), (choice.mode == 2) & (not choice.detach)
     inclusive = choice.inclusive
     for j in range(u.size):
         hit = (u[j] > th[j]) | (inclusive & (u[j] == th[j]))
         back = gv[j]
-        through = h[j] * (gs[j] + back * (to * (vz[j] - u[j]) - less * th[j]))
+        # Selected, not multiplied by 0: neurons that never fire have an infinite threshold.
+        change = vz[j] - u[j] if to else (-th[j] if less else zero)
+        through = h[j] * (gs[j] + back * change)
         gu = back * (keep if hit else one) + gut[j] + through
         gx[j] = gain[j] * gu
         gv[j] = beta[j] * gu
+
+
+@kernel_function
+def same_step_adjoint(
+    choice: Choice, u: Any, s: Any, th: Any, vz: Any, beta: Any, gain: Any, gst: Any, before: Any, ring: Any, gut: Any,
+    h: Any, gv: Any, gx: Any, gu: Any, gth: Any,
+) -> None:  # fmt: skip
+    """Adjoint of a step of neurons without late reset and refractory period, with all that reaches their spikes."""
+    for j in range(np.uint64(u.size)):
+        neuron_adjoint(j, choice, True, u, s, th, vz, beta, gain, gst, before, ring, gut, h, gv, gx, gu, gth)
+
+
+@kernel_function
+def masked_adjoint(
+    choice: Choice, groups: Any, u: Any, s: Any, th: Any, vz: Any, m: Any, beta: Any, gain: Any, gst: Any, before: Any,
+    ring: Any, gut: Any, h: Any, gv: Any, gx: Any, gu: Any, gth: Any,
+) -> None:  # fmt: skip
+    """Do the same for neurons with a rhythm, of which only `groups` and the last few need a look."""
+    n, zero = np.uint64(u.size), u.dtype.type(0.0)
+    clear(gx)
+    clear(gu)
+    clear(gth)
+    for k in range(groups.size):
+        first = groups[k]
+        if first + np.uint64(GROUP) > n:
+            break
+        for j in range(first, first + np.uint64(GROUP)):
+            neuron_adjoint(
+                j, choice, m[j] != zero, u, s, th, vz, beta, gain, gst, before, ring, gut, h, gv, gx, gu, gth
+            )
+    for j in range(n - n % np.uint64(GROUP), n):
+        neuron_adjoint(j, choice, m[j] != zero, u, s, th, vz, beta, gain, gst, before, ring, gut, h, gv, gx, gu, gth)
+
+
+@element_function
+def neuron_adjoint(
+    j: Any, choice: Choice, on: bool, u: Any, s: Any, th: Any, vz: Any, beta: Any, gain: Any, gst: Any, before: Any,
+    ring: Any, gut: Any, h: Any, gv: Any, gx: Any, gu: Any, gth: Any,
+) -> None:  # fmt: skip
+    """Adjoint of neuron j's step; an OFF neuron hands the gradient of its membrane on."""
+    real = u.dtype.type
+    one, zero = real(1.0), real(0.0)
+    keep, subtracted = real(choice.mode != 2), choice.mode == 1
+    less, to = subtracted & (not choice.detach), (choice.mode == 2) & (not choice.detach)
+    back, fired = gv[j], s[j]
+    # Selected, not multiplied by 0: neurons that never fire have an infinite threshold.
+    change = vz[j] - u[j] if to else (-th[j] if less else zero)
+    through = h[j] * (gst[j] + before[j] + ring[j] + back * change)
+    through = through if on else zero
+    direct = back * (keep if fired != zero else one) + gut[j]
+    whole = direct + through if on else zero
+    gu[j] = whole
+    gx[j] = gain[j] * whole
+    gv[j] = beta[j] * whole + (zero if on else direct)
+    gth[j] = -through - (fired * back if subtracted else zero)
+
+
+@kernel_function
+def decay_gradient(
+    choice: Choice, u: Any, s: Any, a: Any, base: Any, kappa: Any, vr: Any, vz: Any, gu: Any, row: Any
+) -> None:
+    """Add to `row` the gradient of beta; `u`, `s` and `a` are membrane, spikes and adaptation of the step before."""
+    real = u.dtype.type
+    zero = real(0.0)
+    keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
+    adapts = choice.adapts
+    for j in range(u.size):
+        th = base[j] + kappa[j] * a[j] if adapts else base[j]
+        v = keep * u[j] - less * th + to * vz[j] if s[j] != zero else u[j]
+        row[j] += gu[j] * (v - vr[j])
 
 
 @kernel_function
@@ -48,9 +124,9 @@ def gather(choice: Choice, gst: Any, before: Any, ring: Any, m: Any, gr: Any, gs
         waits = choice.preserve & choice.masked
         if not choice.detach:
             for j in range(gs.size):
-                gs[j] += zero if waits & (m[j] == 0) else gr[j]
+                gs[j] += zero if waits & (m[j] == zero) else gr[j]
         for j in range(gs.size):
-            gr[j] = gr[j] if waits & (m[j] == 0) else zero
+            gr[j] = gr[j] if waits & (m[j] == zero) else zero
 
 
 @kernel_function
@@ -63,14 +139,15 @@ def spike_adjoint(
     one, zero = real(1.0), real(0.0)
     here, carry = not choice.late, (not choice.late) & (not choice.detach)
     keep = real(not (here & (choice.mode == 2)))
-    less, to = real(carry & (choice.mode == 1)), real(carry & (choice.mode == 2))
+    less, to = carry & (choice.mode == 1), carry & (choice.mode == 2)
     masked, gated = choice.masked, choice.refractory > 0
     for j in range(u.size):
-        on = (m[j] != 0) | (not masked)
-        able = on & ((free[j] != 0) | (not gated))
+        on = (m[j] != zero) | (not masked)
+        able = on & ((free[j] != zero) | (not gated))
         back = gv[j]
         direct = back * (keep if s[j] != zero else one) + gut[j]
-        through = h[j] * (gs[j] + back * (to * (vz[j] - u[j]) - less * th[j]))
+        change = vz[j] - u[j] if to else (-th[j] if less else zero)
+        through = h[j] * (gs[j] + back * change)
         through = through if able else zero
         q[j] = through
         gu[j] = direct + through if on else zero
@@ -88,39 +165,43 @@ def threshold_adjoint(choice: Choice, s: Any, gv: Any, q: Any, gth: Any) -> None
 
 
 @kernel_function
+def late_threshold_adjoint(r: Any, gu: Any, gth: Any) -> None:
+    """Add the gradient of the threshold through a subtraction that was due from the step before."""
+    for j in range(gth.size):
+        gth[j] -= r[j] * gu[j]
+
+
+@kernel_function
 def parameter_adjoint(  # noqa: C901, one flat case per parameter
     choice: Choice, wanted: Wanted, p: int, numbers: Numbers, s: Any, r: Any, w: Any, drive: Any, gv: Any, gu: Any,
-    gth: Any, a: Any, g: Any,
+    gth: Any, at: Any, first: int, g: Any,
 ) -> None:  # fmt: skip
     """Add a step's share to the gradients `g` (its rows as `Wanted` has them) of what acts on membrane and threshold.
 
     `w` is the membrane that decayed, `drive` the current that was integrated, `gv` still that after the step; the
-    parameters' places begin at `p`.
+    parameters' places begin at `p`, the columns at `first`.
     """
     n = gu.size
     one = gu.dtype.type(1.0)
     beta, vr = numbers.beta[p : p + n], numbers.v_rest[p : p + n]
     if wanted.beta:
-        row = g[0]
+        row = g[0, first : first + n]
         for j in range(n):
             row[j] += gu[j] * (w[j] - vr[j])
     if wanted.gain:
-        row = g[1]
+        row = g[1, first : first + n]
         for j in range(n):
             row[j] += gu[j] * drive[j]
     if wanted.threshold:
-        row = g[2]
+        row = g[2, first : first + n]
         for j in range(n):
             row[j] += gth[j]
-        if choice.late & (choice.mode == 1):
-            for j in range(n):
-                row[j] -= r[j] * gu[j]
     if wanted.v_rest:
-        row = g[3]
+        row = g[3, first : first + n]
         for j in range(n):
             row[j] += (one - beta[j]) * gu[j]
     if wanted.v_reset & (choice.mode == 2):
-        row = g[4]
+        row = g[4, first : first + n]
         if not choice.late:
             for j in range(n):
                 row[j] += s[j] * gv[j]
@@ -128,9 +209,9 @@ def parameter_adjoint(  # noqa: C901, one flat case per parameter
             for j in range(n):
                 row[j] += r[j] * beta[j] * gu[j]
     if wanted.kappa:
-        row = g[7]
+        row = g[7, first : first + n]
         for j in range(n):
-            row[j] += gth[j] * a[j]
+            row[j] += gth[j] * at[j]
 
 
 @kernel_function
@@ -153,17 +234,17 @@ def discard_adjoint(
 
 @kernel_function
 def decay_adjoint(
-    choice: Choice, numbers: Numbers, p: int, r: Any, v: Any, gu: Any, hold: Any, gr: Any, gv: Any
+    choice: Choice, numbers: Numbers, p: int, th: Any, r: Any, v: Any, gu: Any, hold: Any, gr: Any, gv: Any
 ) -> None:
     """Adjoint of the decay and of a late reset: gradients of the membrane `v` before the step and its pending reset."""
     n = gu.size
     one = gu.dtype.type(1.0)
-    beta, base, vz = numbers.beta[p : p + n], numbers.threshold[p : p + n], numbers.v_reset[p : p + n]
+    beta, vz = numbers.beta[p : p + n], numbers.v_reset[p : p + n]
     for j in range(n):
         gv[j] = beta[j] * gu[j]
     if choice.late & (choice.mode == 1):
         for j in range(n):
-            gr[j] -= base[j] * gu[j]
+            gr[j] -= th[j] * gu[j]
     elif choice.late & (not choice.discards):
         for j in range(n):
             gr[j] += gv[j] * (vz[j] - v[j])
@@ -180,7 +261,7 @@ def drive_adjoint(choice: Choice, gain: Any, free: Any, gu: Any, gx: Any) -> Non
     zero = gu.dtype.type(0.0)
     if (choice.refractory > 0) & (not choice.integrates):
         for j in range(gu.size):
-            gx[j] = gain[j] * gu[j] if free[j] != 0 else zero
+            gx[j] = gain[j] * gu[j] if free[j] != zero else zero
     else:
         for j in range(gu.size):
             gx[j] = gain[j] * gu[j]
@@ -216,10 +297,32 @@ def adaptation_adjoint(
     n = ga.size
     one = ga.dtype.type(1.0)
     for j in range(n):
-        ga[j] += kappa[j] * gth[j] + gat[j]
+        whole = ga[j] + kappa[j] * gth[j] + gat[j]
+        before[j] = (one - rho[j]) * whole
+        ga[j] = rho[j] * whole
+        gth[j] = whole
     if wanted:
         for j in range(n):
-            g_rho[j] += ga[j] * (a_before[j] - s_before[j])
-    for j in range(n):
-        before[j] = (one - rho[j]) * ga[j]
-        ga[j] *= rho[j]
+            g_rho[j] += gth[j] * (a_before[j] - s_before[j])
+
+
+@kernel_function
+def add(source: Any, row: Any) -> None:
+    """Add a piece to a row of gradients."""
+    for j in range(row.size):
+        row[j] += source[j]
+
+
+@kernel_function
+def multiply_add(one: Any, other: Any, row: Any) -> None:
+    """Add the product of two pieces to a row of gradients."""
+    for j in range(row.size):
+        row[j] += one[j] * other[j]
+
+
+@kernel_function
+def decay_to_rest(beta: Any, gu: Any, row: Any) -> None:
+    """Add a step's share to the gradient of the resting potential."""
+    whole = gu.dtype.type(1.0)
+    for j in range(row.size):
+        row[j] += (whole - beta[j]) * gu[j]

@@ -8,9 +8,7 @@ second-level cache while time passes.
 
 from typing import Any, NamedTuple
 
-import numba
-
-kernel_function = numba.njit(nogil=True, error_model="numpy")
+from spikeneuro.ops.numba_compile import kernel_function
 
 
 class Layout(NamedTuple):
@@ -55,17 +53,23 @@ class Numbers(NamedTuple):
     bias: Any
 
 
-class Rhythm(NamedTuple):
-    """Mask (time or 1, period or columns) and the runs of ON neurons in it.
+#: Columns of a group: the rhythm skips whole groups. One vector of 32-bit numbers where vectors are longest.
+GROUP = 16
 
-    Runs of step t are ``starts[pointer[t]:pointer[t + 1]]`` to `ends`, in places of the period. A run may hold single
-    OFF neurons: short gaps are not worth a jump. Where nothing may be skipped there is one run of the whole period.
+
+class Rhythm(NamedTuple):
+    """Mask (time or 1, period or columns) and the groups of columns in which any neuron is ON.
+
+    Those of step t in part p of the period (see `piece_bounds`) are ``groups[pointer[k]:pointer[k + 1]]`` with
+    ``k = t * parts + p``: first columns, counted from the beginning of the part. Places are unsigned, because only then
+    does the compiler know that they are not counted from the end, and vectorises.
     """
 
     mask: Any
     pointer: Any
-    starts: Any
-    ends: Any
+    groups: Any
+    every: Any  # all groups of the longest part
+    parts: int
     by_column: bool  # the mask differs between samples
 
 
@@ -136,3 +140,19 @@ def piece_bounds(piece: int, columns: int, period: int, width: int) -> tuple[int
     offset = part * width
     first = row * period + offset
     return first, offset, max(min(width, period - offset, columns - first), 0)
+
+
+@kernel_function
+def mask_place(rhythm: Rhythm, t: int, a: int, o: int) -> tuple[int, int]:
+    """Row and first column of a piece's mask at step t; it holds ones where there is no rhythm."""
+    return min(t, rhythm.mask.shape[0] - 1), a if rhythm.by_column else o
+
+
+@kernel_function
+def groups_on(rhythm: Rhythm, t: int, o: int) -> tuple[int, int]:
+    """Where the groups of a piece stand in which any neuron is ON at step t; (-1, -1) where all must be run."""
+    if rhythm.pointer.size == 0:
+        return -1, -1
+    part = o // (rhythm.every.size * GROUP) if rhythm.parts > 1 else 0
+    k = (t if rhythm.mask.shape[0] > 1 else 0) * rhythm.parts + part
+    return rhythm.pointer[k], rhythm.pointer[k + 1]

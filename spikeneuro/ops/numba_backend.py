@@ -14,6 +14,7 @@ from torch import Tensor
 from spikeneuro.errors import InputError
 from spikeneuro.ops import buffers, numba_backward, numba_forward
 from spikeneuro.ops.backend import Call, Gradients, Saved
+from spikeneuro.ops.linear import weight_gradient
 from spikeneuro.ops.numba_arguments import Adjoint, Choice, Flow, Kept, Layout, Numbers, Rhythm, State, Wanted
 from spikeneuro.ops.numba_rhythm import rhythm
 from spikeneuro.ops.state import RESETS, LIFOutput, LIFState
@@ -108,7 +109,7 @@ class _Plan:
             settings.zero_discards_input, settings.refractory, settings.refractory_integrates, settings.preserve_reset,
             call.parameters.alpha is not None, call.adapts, masked, call.recurrent, call.delay,
         )  # fmt: skip
-        self.rhythm: Rhythm = rhythm(call.mask, self.shape, self.layout.period, skip=not sweeps)
+        self.rhythm: Rhythm = rhythm(call.mask, self.shape, self.layout, self.kind, skip=not (late or sweeps))
 
     def _layout(self) -> Layout:
         n = max(self.features.numel(), 1)
@@ -251,10 +252,10 @@ def _recurrent_gradients(
     if wanted[9]:
         assert saved.spikes is not None
         first, late = call.delay + 1, max(steps - call.delay - 1, 0)
-        weight = g_input[first:].reshape(-1, n).t() @ saved.spikes[:late].reshape(-1, n)
+        weight = weight_gradient(g_input[first:].reshape(-1, n), saved.spikes[:late].reshape(-1, n))
         if call.state.history is not None:
             early = min(first, steps)
-            weight += g_input[:early].reshape(-1, n).t() @ call.state.history[:early].reshape(-1, n)
+            weight = weight + g_input[:early].reshape(-1, n).t() @ call.state.history[:early].reshape(-1, n)
     if wanted[10] and call.parameters.bias is not None:
         bias = g_input.sum((0, 1)).sum_to_size(call.parameters.bias.shape)
     return weight, bias

@@ -11,17 +11,25 @@ import numpy as np
 
 from spikeneuro.ops.numba_adjoint import (
     adaptation_adjoint,
+    add,
     current_adjoint,
     decay_adjoint,
+    decay_gradient,
+    decay_to_rest,
     discard_adjoint,
     drive_adjoint,
     gather,
+    late_threshold_adjoint,
+    masked_adjoint,
+    multiply_add,
     parameter_adjoint,
     plain_adjoint,
+    same_step_adjoint,
     spike_adjoint,
     threshold_adjoint,
 )
 from spikeneuro.ops.numba_arguments import (
+    GROUP,
     Adjoint,
     Choice,
     Flow,
@@ -31,12 +39,13 @@ from spikeneuro.ops.numba_arguments import (
     Rhythm,
     State,
     Wanted,
-    kernel_function,
+    groups_on,
+    mask_place,
     piece_bounds,
 )
-from spikeneuro.ops.numba_cache import cached_kernel
+from spikeneuro.ops.numba_compile import cached_kernel, kernel_function
 from spikeneuro.ops.numba_products import product
-from spikeneuro.ops.numba_steps import fire, reset, thresholds
+from spikeneuro.ops.numba_steps import copy, fire, reset, thresholds
 from spikeneuro.ops.numba_surrogates import surrogate_gradient
 
 
@@ -46,17 +55,27 @@ def backward(
     rhythm: Rhythm, kept: Kept, start: State, flow: Flow, adjoint: Adjoint, wanted: Wanted, gx: Any, g_numbers: Any,
 ) -> None:  # fmt: skip
     """Fill the gradients of the input `gx`; move `adjoint` to the first step; add to `g_numbers` (8, columns)."""
-    steps, columns = gx.shape
+    steps = gx.shape[0]
+    swept = choice.refractory > 0 or (choice.late and choice.masked)
     scratch = np.empty((11, layout.width), gx.dtype)
     active = np.empty(numbers.weight.shape[0], np.int64)
-    sweep = layout.width if choice.refractory > 0 or (choice.late and choice.masked) else 0
-    due, free = (
-        np.empty((steps * (sweep > 0), sweep), gx.dtype),
-        np.ones((max(steps * (sweep > 0), 1), layout.width), np.uint8),
-    )
+    due = np.empty((steps if swept else 0, layout.width), gx.dtype)
+    free = np.ones((steps if swept else 1, layout.width), gx.dtype)
+    sweep(first_piece, last_piece, layout, choice, code, surrogate, numbers, rhythm, kept, start, flow, adjoint, wanted,
+          gx, g_numbers, scratch, active, due, free)  # fmt: skip
+
+
+@kernel_function
+def sweep(
+    first_piece: int, last_piece: int, layout: Layout, choice: Choice, code: int, surrogate: Any, numbers: Numbers,
+    rhythm: Rhythm, kept: Kept, start: State, flow: Flow, adjoint: Adjoint, wanted: Wanted, gx: Any, g_numbers: Any,
+    scratch: Any, active: Any, due: Any, free: Any,
+) -> None:  # fmt: skip
+    """Run all blocks back through time; `scratch`, `active`, `due` and `free` are room for a piece."""
+    steps, columns = gx.shape
     for block in range(first_piece, last_piece, layout.block):
-        if sweep > 0:  # a block is one piece then
-            entering(block, layout, choice, rhythm, kept.spikes, start, due, free)
+        if due.shape[0] > 0:  # a block is one piece then
+            entering(block, layout, choice, rhythm, kept.spikes, start, due, free, scratch)
         for t in range(steps - 1, -1, -1):
             for piece in range(block, min(block + layout.block, last_piece)):
                 a, o, n = piece_bounds(piece, columns, layout.period, layout.width)
@@ -68,27 +87,25 @@ def backward(
 
 @kernel_function
 def entering(
-    piece: int, layout: Layout, choice: Choice, rhythm: Rhythm, s: Any, start: State, due: Any, free: Any
+    piece: int, layout: Layout, choice: Choice, rhythm: Rhythm, s: Any, start: State, due: Any, free: Any, scratch: Any
 ) -> None:
     """Write the pending reset that enters each step of a piece, and whether it is free of the refractory period."""
     steps, columns = s.shape
     a, o, n = piece_bounds(piece, columns, layout.period, layout.width)
     zero, one = due.dtype.type(0.0), due.dtype.type(1.0)
-    left, r, period = (
-        start.refractory[a : a + n].copy(),
-        start.pending[a : a + n].copy(),
-        due.dtype.type(choice.refractory),
-    )
+    left, r, period = scratch[0, :n], scratch[1, :n], due.dtype.type(choice.refractory)
+    copy(start.refractory[a : a + n], left)
+    copy(start.pending[a : a + n], r)
     waits = choice.preserve & choice.masked
-    shift = a if rhythm.by_column else o
     for t in range(steps):
-        st, m = s[t, a : a + n], rhythm.mask[min(t, rhythm.mask.shape[0] - 1), shift : shift + n]
+        row, first = mask_place(rhythm, t, a, o)
+        st, m = s[t, a : a + n], rhythm.mask[row, first : first + n]
         for j in range(n):
             due[t, j] = r[j]
-            free[t, j] = left[j] <= zero
+            free[t, j] = one if left[j] <= zero else zero
         for j in range(n):
             left[j] = period if st[j] != zero else max(left[j] - one, zero)
-            r[j] = r[j] if waits & (m[j] == 0) else st[j]
+            r[j] = r[j] if waits & (m[j] == zero) else st[j]
 
 
 @kernel_function
@@ -111,46 +128,99 @@ def neurons(
         plain_adjoint(choice, kept.potential[t, a:b], th, numbers.v_reset[o:e], numbers.beta[o:e], numbers.gain[o:e],
                       gst[a:b], gut[a:b], h, adjoint.v[a:b], gx[a:b])  # fmt: skip
         return
-    gth = scratch[0, :n]
-    if choice.masked:
-        zero = gx.dtype.type(0.0)
-        for j in range(n):
-            gth[j] = zero
-            gx[a + j] = zero
-    place = t if rhythm.pointer.size > 2 else 0
-    done = 0
-    for run in range(rhythm.pointer[place], rhythm.pointer[place + 1]):
-        lo, hi = max(rhythm.starts[run] - o, 0), min(rhythm.ends[run] - o, n)
-        if hi <= lo:
-            continue
-        if flow.has_potential:
-            for j in range(done, lo):
-                adjoint.v[a + j] += gut[a + j]
-        run_adjoint(t, a + lo, o + lo, lo, hi - lo, a if rhythm.by_column else o, choice, code, surrogate, numbers,
-                    rhythm, kept, start, gst, gut, adjoint, wanted, due, free, scratch, gx, g_numbers)  # fmt: skip
-        done = hi
-    if flow.has_potential:
-        for j in range(done, n):
-            adjoint.v[a + j] += gut[a + j]
+    if choice.late or choice.refractory > 0:
+        any_adjoint(t, a, o, n, choice, code, surrogate, numbers, rhythm, kept, start, gst, gut, adjoint, wanted, due,
+                    free, scratch, gx, g_numbers)  # fmt: skip
+    else:
+        same_step_piece(t, a, o, n, choice, code, surrogate, numbers, rhythm, kept, start, gst, gut, flow.has_potential,
+                        adjoint, wanted, scratch, gx, g_numbers)  # fmt: skip
 
 
 @kernel_function
-def run_adjoint(
-    t: int, a: int, p: int, lo: int, n: int, shift: int, choice: Choice, code: int, surrogate: Any, numbers: Numbers,
-    rhythm: Rhythm, kept: Kept, start: State, gst: Any, gut: Any, adjoint: Adjoint, wanted: Wanted, due: Any,
-    free: Any, scratch: Any, gx: Any, g_numbers: Any,
+def same_step_piece(
+    t: int, a: int, o: int, n: int, choice: Choice, code: int, surrogate: Any, numbers: Numbers, rhythm: Rhythm,
+    kept: Kept, start: State, gst: Any, gut: Any, everywhere: bool, adjoint: Adjoint, wanted: Wanted, scratch: Any,
+    gx: Any, g_numbers: Any,
 ) -> None:  # fmt: skip
-    """Adjoint of the neurons of one run: columns a..a+n-1, places p..p+n-1 of the period, lo.. of the piece."""
+    """Adjoint of a piece of neurons without late reset and refractory period; no group is skipped if `everywhere`."""
+    b, e = a + n, o + n
+    u, th, at = kept.potential[t, a:b], numbers.threshold[o:e], kept.potential[t, a:b]
+    gth, h, gu, s = scratch[0, :n], scratch[1, :n], scratch[4, :n], scratch[9, :n]
+    if choice.adapts:
+        th, at = scratch[8, :n], kept.adaptations[t, a:b]
+        thresholds(numbers, o, e, at, th)
+    if kept.spikes.shape[0] > 0:
+        s = kept.spikes[t, a:b]
+    else:
+        fire(choice.inclusive, u, th, s)
+    surrogate_gradient(code, surrogate, u, th, h)
+    gv, vz, beta, gain = adjoint.v[a:b], numbers.v_reset[o:e], numbers.beta[o:e], numbers.gain[o:e]
+    if wanted.v_reset and choice.mode == 2:
+        multiply_add(s, gv, g_numbers[4, a:b])
+    before, ring = adjoint.before[a:b], adjoint.history[t % adjoint.history.shape[0], a:b]
+    if choice.masked:
+        row, first = mask_place(rhythm, t, a, o)
+        m = rhythm.mask[row, first : first + n]
+        groups, (begin, stop) = rhythm.every[: n // GROUP], groups_on(rhythm, t, o)
+        if begin >= 0 and not everywhere:
+            groups = rhythm.groups[begin:stop]
+        masked_adjoint(choice, groups, u, s, th, vz, m, beta, gain, gst[a:b], before, ring, gut[a:b], h, gv, gx[a:b],
+                       gu, gth)  # fmt: skip
+    else:
+        same_step_adjoint(choice, u, s, th, vz, beta, gain, gst[a:b], before, ring, gut[a:b], h, gv, gx[a:b], gu, gth)
+    if wanted.beta:
+        beta_gradient(t, a, o, choice, numbers, kept, start, gu, scratch[2, :n], g_numbers[0, a:b])
+    if wanted.gain:
+        multiply_add(gu, kept.currents[t, a:b], g_numbers[1, a:b])
+    if wanted.threshold:
+        add(gth, g_numbers[2, a:b])
+    if wanted.v_rest:
+        decay_to_rest(beta, gu, g_numbers[3, a:b])
+    if wanted.kappa:
+        multiply_add(gth, at, g_numbers[7, a:b])
+
+
+@kernel_function
+def beta_gradient(
+    t: int, a: int, p: int, choice: Choice, numbers: Numbers, kept: Kept, start: State, gu: Any, room: Any, row: Any
+) -> None:
+    """Add a step's share to the gradient of the membrane's decay."""
+    n = gu.size
     b, q = a + n, p + n
-    u, th = kept.potential[t, a:b], numbers.threshold[p:q]
-    m = rhythm.mask[min(t, rhythm.mask.shape[0] - 1), shift + lo : shift + lo + n]
-    gth, h, gs, through = scratch[0, lo : lo + n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
+    vr, base = numbers.v_rest[p:q], numbers.threshold[p:q]
+    if t == 0:
+        for j in range(n):
+            row[j] += gu[j] * (start.v[a + j] - vr[j])
+        return
+    u, before = kept.potential[t - 1, a:b], kept.potential[t - 1, a:b]
+    if choice.adapts:
+        before = kept.adaptations[t - 1, a:b]
+    if kept.spikes.shape[0] > 0:
+        decay_gradient(choice, u, kept.spikes[t - 1, a:b], before, base, numbers.kappa[p:q], vr, numbers.v_reset[p:q],
+                       gu, row)  # fmt: skip
+    else:
+        fire(choice.inclusive, u, base, room)
+        decay_gradient(choice, u, room, before, base, numbers.kappa[p:q], vr, numbers.v_reset[p:q], gu, row)
+
+
+@kernel_function
+def any_adjoint(
+    t: int, a: int, o: int, n: int, choice: Choice, code: int, surrogate: Any, numbers: Numbers, rhythm: Rhythm,
+    kept: Kept, start: State, gst: Any, gut: Any, adjoint: Adjoint, wanted: Wanted, due: Any, free: Any, scratch: Any,
+    gx: Any, g_numbers: Any,
+) -> None:  # fmt: skip
+    """Adjoint of a piece of neurons with any setting."""
+    b, e = a + n, o + n
+    u, th = kept.potential[t, a:b], numbers.threshold[o:e]
+    row, first = mask_place(rhythm, t, a, o)
+    m = rhythm.mask[row, first : first + n]
+    gth, h, gs, through = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
     gu, hold, vp, w = scratch[4, :n], scratch[5, :n], scratch[6, :n], scratch[7, :n]
-    can = free[min(t, free.shape[0] - 1), lo : lo + n]
+    can = free[min(t, free.shape[0] - 1), :n]
     at = u
     if choice.adapts:
         th, at = scratch[8, :n], kept.adaptations[t, a:b]
-        thresholds(numbers, p, q, at, th)
+        thresholds(numbers, o, e, at, th)
     if kept.spikes.shape[0] > 0:
         s = kept.spikes[t, a:b]
     else:
@@ -159,34 +229,35 @@ def run_adjoint(
     gv, gr = adjoint.v[a:b], adjoint.pending[a:b]
     gather(choice, gst[a:b], adjoint.before[a:b], adjoint.history[t % adjoint.history.shape[0], a:b], m, gr, gs)
     surrogate_gradient(code, surrogate, u, th, h)
-    spike_adjoint(choice, u, s, th, numbers.v_reset[p:q], m, can, gs, gut[a:b], h, gv, through, gu, hold)
+    spike_adjoint(choice, u, s, th, numbers.v_reset[o:e], m, can, gs, gut[a:b], h, gv, through, gu, hold)
     if wanted.threshold or choice.adapts:
         threshold_adjoint(choice, s, gv, through, gth)
     r = scratch[10, :n]
     if choice.late:
-        pending(t, a, p, lo, choice, numbers, kept, start, due, r)
+        pending(t, a, o, choice, numbers, kept, start, due, r)
     if wanted.beta or (choice.late and choice.mode == 2):
-        membrane_before(t, a, p, choice, numbers, kept, start, h, r, vp, w)  # h is spent
+        membrane_before(t, a, o, choice, numbers, kept, start, h, r, vp, w)  # h is spent
     drive = u
     if wanted.gain or choice.discards:
         drive = gs  # spent as well
         integrated(choice, kept.currents[t, a:b], can, drive)
-    g = g_numbers[:, a:b]
     if choice.discards:
-        discard_adjoint(wanted.v_reset, numbers, p, r, w, drive, gu, gr, g[4])
-    parameter_adjoint(choice, wanted, p, numbers, s, r, w, drive, gv, gu, gth, at, g)
-    decay_adjoint(choice, numbers, p, r, vp, gu, hold, gr, gv)
-    drive_adjoint(choice, numbers.gain[p:q], can, gu, gx[a:b])
+        discard_adjoint(wanted.v_reset, numbers, o, r, w, drive, gu, gr, g_numbers[4, a:b])
+    if choice.late and choice.mode == 1:
+        late_threshold_adjoint(r, gu, gth)
+    parameter_adjoint(choice, wanted, o, numbers, s, r, w, drive, gv, gu, gth, at, a, g_numbers)
+    decay_adjoint(choice, numbers, o, th, r, vp, gu, hold, gr, gv)
+    drive_adjoint(choice, numbers.gain[o:e], can, gu, gx[a:b])
 
 
 @kernel_function
 def pending(
-    t: int, a: int, p: int, lo: int, choice: Choice, numbers: Numbers, kept: Kept, start: State, due: Any, r: Any
+    t: int, a: int, p: int, choice: Choice, numbers: Numbers, kept: Kept, start: State, due: Any, r: Any
 ) -> None:
     """Write the reset that was due when step t began."""
     n = r.size
     if due.shape[0] > 0:
-        before = due[t, lo : lo + n]
+        before = due[t, :n]
     elif t == 0:
         before = start.pending[a : a + n]
     elif kept.spikes.shape[0] > 0:
@@ -241,7 +312,7 @@ def integrated(choice: Choice, current: Any, free: Any, drive: Any) -> None:
     zero = drive.dtype.type(0.0)
     blind = (choice.refractory > 0) & (not choice.integrates)
     for j in range(drive.size):
-        drive[j] = zero if blind & (free[j] == 0) else current[j]
+        drive[j] = zero if blind & (free[j] == zero) else current[j]
 
 
 @kernel_function

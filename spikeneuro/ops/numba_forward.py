@@ -9,10 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from spikeneuro.ops.numba_arguments import Choice, Layout, Numbers, Rhythm, State, kernel_function, piece_bounds
-from spikeneuro.ops.numba_cache import cached_kernel
+from spikeneuro.ops.numba_arguments import (
+    GROUP,
+    Choice,
+    Layout,
+    Numbers,
+    Rhythm,
+    State,
+    groups_on,
+    mask_place,
+    piece_bounds,
+)
+from spikeneuro.ops.numba_compile import cached_kernel, kernel_function
 from spikeneuro.ops.numba_products import add_spikes
-from spikeneuro.ops.numba_steps import adapt, copy, full_step, plain_step, rest_between, synaptic_current
+from spikeneuro.ops.numba_steps import adapt, copy, full_step, masked_step, plain_step, synaptic_current
 
 
 @cached_kernel
@@ -21,9 +31,20 @@ def forward(
     state: State, s: Any, u: Any, currents: Any, adaptations: Any,
 ) -> None:  # fmt: skip
     """Fill spikes `s`, membranes `u` and, if they have rows, `currents` and `adaptations`; move `state` on."""
-    steps, columns = x.shape
     scratch = np.empty((2, layout.width), x.dtype)
     fired = np.empty(numbers.weight.shape[0], np.int64)
+    sweep(
+        first_piece, last_piece, layout, choice, numbers, rhythm, x, state, s, u, currents, adaptations, scratch, fired
+    )
+
+
+@kernel_function
+def sweep(
+    first_piece: int, last_piece: int, layout: Layout, choice: Choice, numbers: Numbers, rhythm: Rhythm, x: Any,
+    state: State, s: Any, u: Any, currents: Any, adaptations: Any, scratch: Any, fired: Any,
+) -> None:  # fmt: skip
+    """Run all blocks through time; `scratch` and `fired` are room for a piece."""
+    steps, columns = x.shape
     keep_current, keep_adaptation = currents.shape[0] > 0, adaptations.shape[0] > 0
     for block in range(first_piece, last_piece, layout.block):
         for t in range(steps):
@@ -69,26 +90,19 @@ def neurons(
     t: int, a: int, o: int, n: int, choice: Choice, numbers: Numbers, rhythm: Rhythm, cur: Any, th: Any, state: State,
     s: Any, u: Any,
 ) -> None:  # fmt: skip
-    """Run the neurons of a piece; those in no run of the rhythm are only filled in."""
+    """Run the neurons of a piece."""
+    b, e = a + n, o + n
+    v, beta, gain = state.v[a:b], numbers.beta[o:e], numbers.gain[o:e]
+    vr, vz = numbers.v_rest[o:e], numbers.v_reset[o:e]
     if not (choice.masked or choice.late or choice.refractory > 0):
-        e = o + n
-        plain_step(choice, cur, state.v[a : a + n], numbers.beta[o:e], numbers.gain[o:e], th, numbers.v_rest[o:e],
-                   numbers.v_reset[o:e], s, u)  # fmt: skip
+        plain_step(choice, cur, v, beta, gain, th, vr, vz, s, u)
         return
-    row = rhythm.mask[min(t, rhythm.mask.shape[0] - 1)]
-    shift = a if rhythm.by_column else o
-    done = 0
-    place = t if rhythm.pointer.size > 2 else 0
-    for run in range(rhythm.pointer[place], rhythm.pointer[place + 1]):
-        lo, hi = max(rhythm.starts[run] - o, 0), min(rhythm.ends[run] - o, n)
-        if hi <= lo:
-            continue
-        rest_between(s[done:lo], u[done:lo], state.v[a + done : a + lo])
-        p, q = o + lo, o + hi
-        full_step(
-            choice, cur[lo:hi], state.v[a + lo : a + hi], state.pending[a + lo : a + hi],
-            state.refractory[a + lo : a + hi], row[shift + lo : shift + hi], numbers.beta[p:q], numbers.gain[p:q],
-            numbers.threshold[p:q], th[lo:hi], numbers.v_rest[p:q], numbers.v_reset[p:q], s[lo:hi], u[lo:hi],
-        )  # fmt: skip
-        done = hi
-    rest_between(s[done:n], u[done:n], state.v[a + done : a + n])
+    row, first = mask_place(rhythm, t, a, o)
+    m = rhythm.mask[row, first : first + n]
+    if choice.late or choice.refractory > 0:
+        full_step(choice, cur, v, state.pending[a:b], state.refractory[a:b], m, beta, gain, th, vr, vz, s, u)
+    else:
+        groups, (start, stop) = rhythm.every[: n // GROUP], groups_on(rhythm, t, o)
+        if start >= 0:
+            groups = rhythm.groups[start:stop]
+        masked_step(choice, groups, cur, v, m, beta, gain, th, vr, vz, s, u)

@@ -8,9 +8,7 @@ product, except that neurons which are OFF have no gradient and are left out.
 
 from typing import Any
 
-import numba
-
-from spikeneuro.ops.numba_arguments import kernel_function
+from spikeneuro.ops.numba_compile import contracting_function, kernel_function
 
 #: Share of firing neurons above which the dense product is the faster one (benchmarks/speed).
 DENSE_ABOVE = 0.5
@@ -106,7 +104,7 @@ def rows_in_use(rows: Any, n: int, active: Any) -> int:
     return count
 
 
-@numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
+@contracting_function
 def four_products(rows: Any, weight: Any, active: Any, sparse: bool, out: Any) -> None:
     """Add the products of four samples, four rows of the weights at a time: each is read once for all four."""
     n = weight.shape[0]
@@ -137,7 +135,7 @@ def four_products(rows: Any, weight: Any, active: Any, sparse: bool, out: Any) -
             od[j] += d * w[j]
 
 
-@numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
+@contracting_function
 def one_product(g: Any, weight: Any, out: Any, sparse: bool) -> None:
     """Add the product of one sample."""
     n = g.size

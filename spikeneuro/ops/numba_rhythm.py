@@ -1,4 +1,4 @@
-"""The rhythm's mask as the compiled kernels read it: where neurons are ON, and in which runs."""
+"""The rhythm's mask as the compiled kernels read it: where neurons are ON, and which groups of them may be skipped."""
 
 from typing import Any
 
@@ -7,13 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikeneuro.ops.numba_arguments import Rhythm
+from spikeneuro.ops.numba_arguments import GROUP, Layout, Rhythm
+from spikeneuro.ops.numba_compile import cached_kernel
 
-_GAP = 32  # OFF neurons between two runs that are worth a jump: two vectors of 16
 
-
-def rhythm(mask: Tensor | None, shape: torch.Size, period: int, *, skip: bool) -> Rhythm:
-    """Mask and runs for an input of `shape`.
+def rhythm(mask: Tensor | None, shape: torch.Size, layout: Layout, kind: Any, *, skip: bool) -> Rhythm:
+    """Mask and groups for an input of `shape`.
 
     Parameters
     ----------
@@ -21,47 +20,55 @@ def rhythm(mask: Tensor | None, shape: torch.Size, period: int, *, skip: bool) -
         Nonzero where ON, broadcasts to `shape`; None for always.
     shape : torch.Size
         Shape of the input, (time, batch, *features).
-    period : int
-        Columns after which parameters repeat.
+    layout : Layout
+        How columns are cut.
+    kind : dtype
+        Type of the input's elements; the mask has it too, since loops over one type vectorise best.
     skip : bool
-        Whether OFF neurons may be left out; if not, one run holds all.
+        Whether groups that are OFF may be left out.
 
     Returns
     -------
     Rhythm
         What the kernels take.
     """
+    every = np.arange(0, layout.width - layout.width % GROUP, GROUP, dtype=np.uint64)
+    none, parts = np.empty(0, np.int64), -(-layout.period // layout.width)
     if mask is None:
-        return Rhythm(np.ones((1, period), np.uint8), *_one_run(period), False)
-    on = _as_steps(mask, shape)
+        return Rhythm(np.ones((1, layout.period), kind), none, every, every, parts, False)
+    on = _as_steps(mask, shape, kind)
     if on.shape[1] > 1:
-        rows = np.ascontiguousarray(on.reshape(len(on), -1))
-        return Rhythm(rows, *_one_run(period), True)
-    rows = np.tile(on.reshape(len(on), -1), (1, period // max(on[0].size, 1)))
-    found = _runs(rows) if skip else _one_run(period)
-    return Rhythm(rows, *found, False)
+        return Rhythm(on.reshape(len(on), -1), none, every, every, parts, True)
+    rows = on.reshape(len(on), -1)
+    if rows.shape[1] < layout.period:
+        rows = np.tile(rows, (1, layout.period // max(rows.shape[1], 1)))
+    if not skip:
+        return Rhythm(rows, none, every, every, parts, False)
+    pointer = np.zeros(len(rows) * parts + 1, np.int64)
+    groups = np.empty(len(rows) * parts * every.size, np.uint64)
+    find_groups(rows, layout.width, pointer, groups)
+    return Rhythm(rows, pointer, groups, every, parts, False)
 
 
-def _as_steps(mask: Tensor, shape: torch.Size) -> NDArray[Any]:
-    """Mask as bytes, (time or 1, batch or 1, *features)."""
+def _as_steps(mask: Tensor, shape: torch.Size, kind: Any) -> NDArray[Any]:
+    """Mask as zeros and ones, (time or 1, batch or 1, *features)."""
     missing = len(shape) - mask.dim()
-    full = mask.detach().reshape((1,) * missing + tuple(mask.shape)) != 0
-    return full.expand(*full.shape[:2], *shape[2:]).contiguous().numpy().view(np.uint8)
+    full = (mask.detach() != 0).reshape((1,) * missing + tuple(mask.shape))
+    return full.expand(*full.shape[:2], *shape[2:]).numpy().astype(kind)
 
 
-def _one_run(period: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    return np.array([0, 1]), np.array([0]), np.array([period])
-
-
-def _runs(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Runs of ones in each row, those with a short gap between them joined."""
-    padded = np.zeros((rows.shape[0], rows.shape[1] + 2), np.int8)
-    padded[:, 1:-1] = rows
-    change = np.diff(padded, axis=1)
-    row, starts = np.nonzero(change == 1)
-    _, ends = np.nonzero(change == -1)
-    apart = (row[1:] != row[:-1]) | (starts[1:] - ends[:-1] >= _GAP)
-    first = np.concatenate([np.ones(min(len(row), 1), bool), apart])
-    last = np.concatenate([apart, np.ones(min(len(row), 1), bool)])
-    pointer = np.searchsorted(row[first], np.arange(len(rows) + 1))
-    return pointer, starts[first], ends[last]
+@cached_kernel
+def find_groups(rows: Any, width: int, pointer: Any, groups: Any) -> None:
+    """Write, for each step and part, the groups in which any neuron is ON."""
+    found = k = 0
+    for t in range(rows.shape[0]):
+        for start in range(0, rows.shape[1], width):
+            part = rows[t, start : start + width]
+            for first in range(0, part.size - part.size % GROUP, GROUP):
+                total = part[first]
+                for j in range(1, GROUP):
+                    total += part[first + j]
+                groups[found] = first
+                found += total != 0
+            k += 1
+            pointer[k] = found

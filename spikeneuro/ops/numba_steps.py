@@ -8,7 +8,10 @@ current, `r` pending reset, `c` refractory steps left, `th` threshold, `m` mask.
 
 from typing import Any
 
-from spikeneuro.ops.numba_arguments import Choice, Numbers, kernel_function
+import numpy as np
+
+from spikeneuro.ops.numba_arguments import GROUP, Choice, Numbers
+from spikeneuro.ops.numba_compile import element_function, kernel_function
 
 
 @kernel_function
@@ -30,27 +33,64 @@ def plain_step(
 
 
 @kernel_function
-def full_step(
-    choice: Choice, cur: Any, v: Any, r: Any, c: Any, m: Any, beta: Any, gain: Any, base: Any, th: Any, vr: Any,
-    vz: Any, s: Any, u: Any,
+def masked_step(
+    choice: Choice, groups: Any, cur: Any, v: Any, m: Any, beta: Any, gain: Any, th: Any, vr: Any, vz: Any, s: Any,
+    u: Any,
 ) -> None:  # fmt: skip
-    """Integrate, fire and reset neurons with any setting; `base` is the threshold without adaptation."""
+    """Do as `plain_step` where the mask `m` is ON; elsewhere hold the membrane, and skip groups that are OFF."""
+    n = np.uint64(u.size)
+    clear(s)
+    copy(v, u)
+    for k in range(groups.size):
+        first = groups[k]
+        if first + np.uint64(GROUP) > n:
+            break
+        for j in range(first, first + np.uint64(GROUP)):
+            masked_neuron(j, choice, cur, v, m, beta, gain, th, vr, vz, s, u)
+    for j in range(n - n % np.uint64(GROUP), n):
+        masked_neuron(j, choice, cur, v, m, beta, gain, th, vr, vz, s, u)
+
+
+@element_function
+def masked_neuron(
+    j: Any, choice: Choice, cur: Any, v: Any, m: Any, beta: Any, gain: Any, th: Any, vr: Any, vz: Any, s: Any, u: Any
+) -> None:
+    """Integrate, fire and reset neuron j, or hold it."""
+    real = u.dtype.type
+    one, zero = real(1.0), real(0.0)
+    keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
+    before = v[j]
+    on = m[j] != zero
+    uu = vr[j] + beta[j] * (before - vr[j]) + gain[j] * cur[j]
+    hit = ((uu > th[j]) | (choice.inclusive & (uu == th[j]))) & on
+    uu = uu if on else before
+    u[j] = uu
+    s[j] = one if hit else zero
+    v[j] = keep * uu - less * th[j] + to * vz[j] if hit else uu
+
+
+@kernel_function
+def full_step(
+    choice: Choice, cur: Any, v: Any, r: Any, c: Any, m: Any, beta: Any, gain: Any, th: Any, vr: Any, vz: Any,
+    s: Any, u: Any,
+) -> None:  # fmt: skip
+    """Integrate, fire and reset neurons with any setting."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
     keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
     inclusive, masked, late = choice.inclusive, choice.masked, choice.late
     late_zero = late & (choice.mode == 2) & (not choice.discards)
-    late_less = real(late & (choice.mode == 1))
+    late_less = late & (choice.mode == 1)
     discards, holds, gated = choice.discards, choice.preserve & masked, choice.refractory > 0
     blind, period = gated & (not choice.integrates), real(choice.refractory)
     for j in range(u.size):
         before, due, left, reset_to = v[j], r[j], c[j], vz[j]
         free = (left <= zero) | (not gated)
-        on = (m[j] != 0) | (not masked)
+        on = (m[j] != zero) | (not masked)
         drive = zero if blind & (not free) else cur[j]
         w = (one - due) * before + due * reset_to if late_zero else before
         uu = vr[j] + beta[j] * (w - vr[j]) + gain[j] * drive
-        uu = uu - base[j] * due * late_less
+        uu = uu - (th[j] * due if late_less else zero)
         uu = (one - due) * uu + due * reset_to if discards else uu
         hit = ((uu > th[j]) | (inclusive & (uu == th[j]))) & free & on
         uu = uu if on else before
@@ -61,16 +101,6 @@ def full_step(
         v[j] = uu if late else after
         c[j] = period if hit else max(left - one, zero)
         r[j] = due if holds & (not on) else fired
-
-
-@kernel_function
-def rest_between(s: Any, u: Any, v: Any) -> None:
-    """Fill a step of neurons that are OFF: no spike, the membrane held."""
-    zero = s.dtype.type(0.0)
-    for j in range(s.size):
-        s[j] = zero
-    for j in range(u.size):
-        u[j] = v[j]
 
 
 @kernel_function
@@ -85,9 +115,9 @@ def adapt(rho: Any, kappa: Any, base: Any, before: Any, a: Any, th: Any) -> None
     """Move the adaptation on by the spikes of the step `before` and write the threshold."""
     one = a.dtype.type(1.0)
     for j in range(a.size):
-        a[j] = rho[j] * a[j] + (one - rho[j]) * before[j]
-    for j in range(a.size):
-        th[j] = base[j] + kappa[j] * a[j]
+        moved = rho[j] * a[j] + (one - rho[j]) * before[j]
+        a[j] = moved
+        th[j] = base[j] + kappa[j] * moved
 
 
 @kernel_function
@@ -95,6 +125,14 @@ def copy(source: Any, target: Any) -> None:
     """Copy a piece."""
     for j in range(target.size):
         target[j] = source[j]
+
+
+@kernel_function
+def clear(target: Any) -> None:
+    """Set a piece to 0."""
+    zero = target.dtype.type(0.0)
+    for j in range(target.size):
+        target[j] = zero
 
 
 @kernel_function

@@ -8,12 +8,13 @@ constants carry the dtype, since a Python literal would turn float32 into float6
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from numba import extending, types
 
+from spikeneuro.ops.numba_compile import kernel_function
 
-@numba.njit(nogil=True, error_model="numpy")
+
+@kernel_function
 def surrogate_gradient(code: int, p: Any, u: Any, th: Any, out: Any) -> None:
     """Write the derivative at ``u - th`` into `out`; `p` holds the parameters in the dtype of `u`."""
     if code == 0:
@@ -38,7 +39,7 @@ def surrogate_gradient(code: int, p: Any, u: Any, th: Any, out: Any) -> None:
         raise ValueError("no surrogate has this code")
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@kernel_function
 def _fast_sigmoid(p: Any, u: Any, th: Any, out: Any) -> None:
     one, slope, height = u.dtype.type(1.0), p[0], p[1]
     for j in range(u.size):
@@ -46,7 +47,7 @@ def _fast_sigmoid(p: Any, u: Any, th: Any, out: Any) -> None:
         out[j] = height / (z * z)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@kernel_function
 def _atan(p: Any, u: Any, th: Any, out: Any) -> None:
     real = u.dtype.type
     one, top, scale = real(1.0), real(0.5) * p[0], real(math.pi / 2) * p[0]
@@ -55,7 +56,7 @@ def _atan(p: Any, u: Any, th: Any, out: Any) -> None:
         out[j] = top / (one + z * z)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@kernel_function
 def _sigmoid(p: Any, u: Any, th: Any, out: Any) -> None:
     one, slope, top = u.dtype.type(1.0), p[0], p[0] * p[1]
     for j in range(u.size):
@@ -64,7 +65,7 @@ def _sigmoid(p: Any, u: Any, th: Any, out: Any) -> None:
         out[j] = top * e / (z * z)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@kernel_function
 def _triangle(p: Any, u: Any, th: Any, out: Any) -> None:
     real = u.dtype.type
     zero, one, height, width = real(0.0), real(1.0), p[0], p[1]
@@ -73,7 +74,7 @@ def _triangle(p: Any, u: Any, th: Any, out: Any) -> None:
         out[j] = height * max(z, zero)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@kernel_function
 def _rectangle(p: Any, u: Any, th: Any, out: Any) -> None:
     real = u.dtype.type
     zero, limit, height = real(0.0), real(0.5) * p[0], p[1]
@@ -81,7 +82,7 @@ def _rectangle(p: Any, u: Any, th: Any, out: Any) -> None:
         out[j] = height if abs(u[j] - th[j]) < limit else zero
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@kernel_function
 def _multi_gaussian(p: Any, u: Any, th: Any, out: Any) -> None:
     real = u.dtype.type
     gamma, h, sigma, wide = p[0], p[1], p[3], p[2] * p[3]
@@ -94,14 +95,14 @@ def _multi_gaussian(p: Any, u: Any, th: Any, out: Any) -> None:
         out[j] = centre * _exp(narrow_scale * a) - flank * (_exp(wide_scale * b) + _exp(wide_scale * c))
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@kernel_function
 def _exponential(p: Any, u: Any, th: Any, out: Any) -> None:
     height, slope, center = p[0], p[1], p[2]
     for j in range(u.size):
         out[j] = height * _exp(-slope * abs(u[j] - th[j] - center))
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@kernel_function
 def _gaussian(p: Any, u: Any, th: Any, out: Any) -> None:
     real = u.dtype.type
     top, scale = p[1] / (p[0] * real(math.sqrt(2.0 * math.pi))), real(-0.5) / (p[0] * p[0])
@@ -110,7 +111,7 @@ def _gaussian(p: Any, u: Any, th: Any, out: Any) -> None:
         out[j] = top * _exp(scale * (x * x))
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@kernel_function
 def _straight_through(p: Any, u: Any, th: Any, out: Any) -> None:
     below, above = p[0], p[1]
     for j in range(u.size):

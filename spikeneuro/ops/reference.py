@@ -102,7 +102,7 @@ def lif_reference(
         v[t]  = u[t] - th[t] * s[t]                               reset "subtract"
               = (1 - s[t]) * u[t] + s[t] * v_reset                reset "zero"
 
-    A reset in the next step takes ``threshold * s[t-1]`` from u[t] ("subtract"), or replaces v[t-1] by v_reset
+    A reset in the next step takes ``th[t] * s[t-1]`` from u[t] ("subtract"), or replaces v[t-1] by v_reset
     ("zero"). Where the rhythm's mask m[t] is 0, v[t] = v[t-1] and s[t] = 0, while i and a run on.
 
     Parameters
@@ -162,7 +162,7 @@ def lif_reference(
             th = p.threshold + p.kappa * a
             if keep_adaptation:
                 adaptations.append(a)
-        u = _integrate(v, i, r, c, p, settings)
+        u = _integrate(v, i, r, c, th, p, settings)
         x_spike = u - th
         s = surrogate.primitive(x_spike) if smooth else _spike(x_spike, surrogate, inclusive)
         if c is not None:
@@ -187,7 +187,7 @@ def lif_reference(
 
 
 def _integrate(
-    v: Tensor, i: Tensor, r: Tensor | None, c: Tensor | None, p: LIFParameters, settings: LIFSettings
+    v: Tensor, i: Tensor, r: Tensor | None, c: Tensor | None, th: Tensor, p: LIFParameters, settings: LIFSettings
 ) -> Tensor:
     """Membrane before threshold and same-step reset."""
     if c is not None and not settings.refractory_integrates:
@@ -196,7 +196,7 @@ def _integrate(
         v = (1.0 - r) * v + r * p.v_reset
     u = p.v_rest + p.beta * (v - p.v_rest) + p.gain * i
     if r is not None and settings.reset == "subtract":
-        u = u - p.threshold * r
+        u = u - th * r
     if r is not None and settings.zero_discards_input:
         u = (1.0 - r) * u + r * p.v_reset
     return u

@@ -92,7 +92,9 @@ def _parse(arguments: Sequence[Any], recurrent: bool) -> Call:
     weight, bias = (rest.pop(0), rest.pop(0)) if recurrent else (None, None)
     numbers, mask, state, settings, rest = rest[:8], rest[8], rest[9:15], rest[15:25], rest[25:]
     delay = rest.pop(0) if recurrent else 0
-    return Call(x, _parameters(numbers, weight, bias), mask, LIFState(*state), settings_from_arguments(settings), delay, *rest)
+    return Call(
+        x, _parameters(numbers, weight, bias), mask, LIFState(*state), settings_from_arguments(settings), delay, *rest
+    )
 
 
 def _parameters(numbers: Sequence[Any], weight: Tensor | None, bias: Tensor | None) -> LIFParameters:
@@ -140,7 +142,10 @@ def _fake(call: Call) -> tuple[Tensor, ...]:
         (steps, *one) if steps else 0, one if call.settings.delayed else 0, one if call.settings.refractory else 0,
         x.shape if call.keep_current else 0, x.shape if call.keep_adaptation and call.adapts else 0,
     ]  # fmt: skip
-    return tuple(x.new_empty(shape) for shape in shapes)
+    # Triton computes on numbers of 16 bits in 32, and keeps all but spikes in 32.
+    wide = torch.float32 if call.backend == "triton" and x.element_size() == 2 else x.dtype
+    kinds = [x.dtype, *[wide] * 4, x.dtype, *[wide] * 4]
+    return tuple(x.new_empty(shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True))
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...], recurrent: bool) -> None:
@@ -258,7 +263,8 @@ def _fake_backward(*arguments: Any) -> list[Tensor]:
     like = saved.potential
     one = like.new_empty(like.shape[1:])
     history = like.new_empty((call.history_steps, *like.shape[1:]))
-    tensors = (like, *call.parameters, one, one, one, history, one, one)
+    beta = call.parameters.beta  # has the input's type, which the membrane of 16-bit input on a GPU has not
+    tensors = (like.to(beta.dtype), *call.parameters, one, one, one, history.to(beta.dtype), one, one)
     return [
         torch.empty_like(tensor, memory_format=torch.contiguous_format)
         if want and tensor is not None

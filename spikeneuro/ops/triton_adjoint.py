@@ -41,23 +41,23 @@ def reset_gradient(
 
 @triton.jit
 def membrane_gradient(
-    gu: "Any", charge: "Any", v_b: "Any", r_b: "Any", p: "Any", opt: tl.constexpr
+    gu: "Any", charge: "Any", v_b: "Any", r_b: "Any", th: "Any", p: "Any", opt: tl.constexpr
 ) -> "Any":  # fmt: skip
     """Gradients of the membrane and the pending reset before, and of numbers, through the integration.
 
     Returns the gradient of ``gain * charge``, those of membrane and pending reset, those of threshold and v_reset, and
     the membrane that decayed.
     """
-    beta, threshold, v_reset = p[0], p[2], p[4]
+    beta, v_reset = p[0], p[4]
     gr_b, g_th, g_reset = tl.zeros_like(gu), tl.zeros_like(gu), tl.zeros_like(gu)
     entered = v_b
     if opt.discards:
-        gr_b = gu * (v_reset - integrate(v_b, charge, r_b, p, opt))
+        gr_b = gu * (v_reset - integrate(v_b, charge, r_b, th, p, opt))
         g_reset = r_b * gu
         gu = gu * (1.0 - r_b)
     gv_b = beta * gu
     if opt.late and opt.mode == 1:
-        gr_b = -threshold * gu
+        gr_b = -th * gu
         g_th = -r_b * gu
     if opt.late and opt.mode == 2 and not opt.discards:
         entered = (1.0 - r_b) * v_b + r_b * v_reset
@@ -98,10 +98,10 @@ def backward_step(
     share = gs * surrogate_gradient(u - th, opt.code, q[0], q[1], q[2], q[3])
     gu += share
     g_th -= share
-    g_threshold += g_th if learned.threshold else zero
     charge = charge_of(i, may, opt)
-    gu, gv, gr, g_late, g_early, entered = membrane_gradient(gu, charge, v_b, r_b, p, opt)
-    g_threshold += g_late if learned.threshold else zero
+    gu, gv, gr, g_late, g_early, entered = membrane_gradient(gu, charge, v_b, r_b, th, p, opt)
+    g_th += g_late
+    g_threshold += g_th if learned.threshold else zero
     g_reset += g_early if learned.v_reset else zero
     g_beta += gu * (entered - p[3]) if learned.beta else zero
     g_gain += gu * charge if learned.gain else zero

@@ -77,14 +77,14 @@ def charge_of(i: "Any", may: "Any", opt: tl.constexpr) -> "Any":
 
 
 @triton.jit
-def integrate(v: "Any", charge: "Any", r: "Any", p: "Any", opt: tl.constexpr) -> "Any":
+def integrate(v: "Any", charge: "Any", r: "Any", th: "Any", p: "Any", opt: tl.constexpr) -> "Any":
     """Membrane before threshold and same-step reset, except that a reset that discards input is still to come."""
-    beta, gain, threshold, v_rest, v_reset = p[0], p[1], p[2], p[3], p[4]
+    beta, gain, v_rest, v_reset = p[0], p[1], p[3], p[4]
     if opt.late and opt.mode == 2 and not opt.discards:
         v = (1.0 - r) * v + r * v_reset
     u = v_rest + beta * (v - v_rest) + gain * charge
     if opt.late and opt.mode == 1:
-        u = u - threshold * r
+        u = u - th * r
     return u
 
 
@@ -110,7 +110,7 @@ def forward_step(
     a = adapt(a, s, p, opt)
     th = level(a, p, opt)
     may = c <= 0.0
-    u = integrate(v, charge_of(i, may, opt), r, p, opt)
+    u = integrate(v, charge_of(i, may, opt), r, th, p, opt)
     if opt.discards:
         u = (1.0 - r) * u + r * p[4]
     s = fire(u - th, opt)

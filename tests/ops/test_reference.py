@@ -58,7 +58,7 @@ def scalar_loop(x, p, s, mask, delay):
                 v[k] = value["v_reset"][k]
             u = value["v_rest"][k] + value["beta"][k] * (v[k] - value["v_rest"][k]) + current
             if due[k] and s.reset == "subtract":
-                u -= value["threshold"][k]
+                u -= th
             if due[k] and s.zero_discards_input:
                 u = value["v_reset"][k]
             fired = free and (u >= th if s.comparison == ">=" else u > th)

@@ -1,0 +1,70 @@
+"""How the kernels are compiled: options, and machine code kept on disk for as long as all sources are the same.
+
+Numba compares only the file of the kernel itself with what it kept, while the mathematics stand in functions of other
+files that a kernel calls. Here the content of every compiled file decides.
+"""
+
+import hashlib
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import numba
+from numba.core.cpu import CPUTargetOptions
+from numba.core.options import TargetOptions
+
+
+def _promise_of_no_overlap() -> dict[str, bool]:
+    """Numba's option by which arrays of one call do not overlap, as numba's own parallel loops promise.
+
+    Without it each inner loop begins with a comparison of every two arrays, which costs more than a short loop itself.
+    Numba has the option but gives it no public name; in a release that keeps it elsewhere, kernels are only slower.
+    """
+    if not hasattr(CPUTargetOptions, "noalias"):
+        mapping = getattr(TargetOptions, "Mapping", None)
+        if mapping is None:
+            return {}
+        CPUTargetOptions.noalias = mapping("noalias")
+    return {"noalias": True}
+
+
+_njit: Any = numba.njit  # two of the options below are not in its public signature
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+#: Compiles a function that kernels call. What it writes must not overlap with anything else that it is given. It has no
+#: memory of its own: counting references to each slice would cost more than the arithmetic on it.
+kernel_function = _njit(**_OPTIONS, **_promise_of_no_overlap(), forceinline=True, _nrt=False)
+
+#: Compiles one element of a loop that stands in several kernel functions.
+element_function = _njit(**_OPTIONS, forceinline=True, _nrt=False)
+
+#: As `kernel_function`, free to contract products and sums: for gradients, whose last bit follows no order.
+contracting_function = _njit(**_OPTIONS, **_promise_of_no_overlap(), fastmath={"contract"}, _nrt=False)
+
+
+def sources_stamp() -> str:
+    """SHA-256 of the names and the content of all files of compiled functions beside this one."""
+    found = hashlib.sha256()
+    for file in sorted(files("spikeneuro.ops").iterdir(), key=lambda entry: entry.name):
+        if file.name.startswith("numba_") and file.name.endswith(".py"):
+            content = file.read_bytes()
+            found.update(f"{file.name} {len(content)}\n".encode())
+            found.update(content)
+    return found.hexdigest()
+
+
+_STAMP = sources_stamp()
+
+
+def cached_kernel(function: Callable[..., None]) -> Any:
+    """Compile as `numba.njit` does, and keep the machine code on disk under the stamp of all sources.
+
+    Numba has no public way to choose the stamp. In a release that keeps it elsewhere, the kernel is not kept on disk:
+    every process then compiles it anew, which is slow, but never runs code that was changed since.
+    """
+    kernel: Any = _njit(**_OPTIONS, cache=True)(function)
+    kept: Any = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    if not hasattr(kept, "_source_stamp"):
+        return _njit(**_OPTIONS)(function)
+    kept._source_stamp = _STAMP
+    return kernel
