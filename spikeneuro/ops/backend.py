@@ -68,8 +68,9 @@ class Call(NamedTuple):
 
     @property
     def plain(self) -> bool:
-        """Whether the spikes of a step follow from its membrane and the parameters alone."""
-        return not (self.adapts or self.recurrent or self.mask is not None or self.settings.refractory)
+        """Whether the spikes of a step follow from its membrane, threshold and mask, so that none must be saved."""
+        late = self.settings.delayed and (self.adapts or self.mask is not None)
+        return not (self.recurrent or self.settings.refractory or late)
 
 
 class Gradients(NamedTuple):

@@ -5,6 +5,7 @@ therefore laid into buffers of large pages (where the system has them) that come
 shows them is gone, and serve the next result of that size.
 """
 
+import itertools
 import mmap
 import threading
 from collections import OrderedDict
@@ -20,6 +21,10 @@ SMALLEST = 2**18
 _LIMIT = [2**30]
 # Least recently returned first. A list per size, so that taking one is a single atomic pop.
 _IDLE: "OrderedDict[int, list[mmap.mmap]]" = OrderedDict()
+# Buffers begin at different places of a page. A kernel reads and writes the same place of a dozen arrays in turn; were
+# all of these at the same place of their pages, they would drive each other out of the first-level cache.
+_SHIFT, _SHIFTS = 320, 12
+_COLOURS = itertools.cycle(range(0, _SHIFT * _SHIFTS, _SHIFT))
 _LOCK = threading.RLock()  # finalizers may run inside any allocation, this module's own included
 
 
@@ -28,7 +33,7 @@ class _Lease:
 
     def __init__(self, memory: mmap.mmap, size: int, shape: tuple[int, ...], kind: Any) -> None:
         self.memory, self.size = memory, size
-        self.view = np.frombuffer(memory, np.uint8)
+        self.view = np.frombuffer(memory, np.uint8, offset=next(_COLOURS))
         self.__array_interface__ = {
             "shape": shape, "typestr": np.dtype(kind).str, "version": 3, "data": (self.view.ctypes.data, False),
         }  # fmt: skip
@@ -61,6 +66,27 @@ def empty(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
     return np.asarray(_Lease(_take(size), size, shape, kind))
 
 
+def rows(n: int, length: int, kind: Any) -> NDArray[Any]:
+    """Zeros (n, length or a little more) whose rows begin at different places of their pages, for the same reason.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    length : int
+        Elements of a row that are needed.
+    kind : dtype
+        Type of the elements.
+
+    Returns
+    -------
+    ndarray
+        Contiguous array.
+    """
+    page, shift = (size // np.dtype(kind).itemsize for size in (4096, _SHIFT))
+    return np.zeros((n, length + (shift - length) % page), kind)
+
+
 def set_limit(n_bytes: int) -> None:
     """Set how much memory may wait for reuse; 0 keeps none. The default is 1 GiB.
 
@@ -91,6 +117,7 @@ def idle_bytes() -> int:
 
 def size_class(needed: int) -> int:
     """Size of a buffer for so many bytes: eight sizes to an octave, so that slightly different needs share one."""
+    needed += _SHIFT * _SHIFTS
     step = max(2 ** (needed.bit_length() - 4), mmap.PAGESIZE)
     return -(-needed // step) * step
 

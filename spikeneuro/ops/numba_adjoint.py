@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spikeneuro.ops.numba_arguments import GROUP, Choice, Numbers, Wanted
-from spikeneuro.ops.numba_compile import element_function, kernel_function
+from spikeneuro.ops.numba_compile import choose, element_function, kernel_function
 from spikeneuro.ops.numba_steps import clear
 
 
@@ -28,30 +28,20 @@ def plain_adjoint(
         hit = (u[j] > th[j]) | (inclusive & (u[j] == th[j]))
         back = gv[j]
         # Selected, not multiplied by 0: neurons that never fire have an infinite threshold.
-        change = vz[j] - u[j] if to else (-th[j] if less else zero)
+        change = choose(to, vz[j] - u[j], choose(less, -th[j], zero))
         through = h[j] * (gs[j] + back * change)
-        gu = back * (keep if hit else one) + gut[j] + through
+        gu = back * choose(hit, keep, one) + gut[j] + through
         gx[j] = gain[j] * gu
         gv[j] = beta[j] * gu
 
 
 @kernel_function
-def same_step_adjoint(
-    choice: Choice, u: Any, s: Any, th: Any, vz: Any, beta: Any, gain: Any, gst: Any, before: Any, ring: Any, gut: Any,
+def masked_adjoint(
+    choice: Choice, groups: Any, u: Any, th: Any, vz: Any, m: Any, beta: Any, gain: Any, gst: Any, ring: Any, gut: Any,
     h: Any, gv: Any, gx: Any, gu: Any, gth: Any,
 ) -> None:  # fmt: skip
-    """Adjoint of a step of neurons without late reset and refractory period, with all that reaches their spikes."""
-    for j in range(np.uint64(u.size)):
-        neuron_adjoint(j, choice, True, u, s, th, vz, beta, gain, gst, before, ring, gut, h, gv, gx, gu, gth)
-
-
-@kernel_function
-def masked_adjoint(
-    choice: Choice, groups: Any, u: Any, s: Any, th: Any, vz: Any, m: Any, beta: Any, gain: Any, gst: Any, before: Any,
-    ring: Any, gut: Any, h: Any, gv: Any, gx: Any, gu: Any, gth: Any,
-) -> None:  # fmt: skip
-    """Do the same for neurons with a rhythm, of which only `groups` and the last few need a look."""
-    n, zero = np.uint64(u.size), u.dtype.type(0.0)
+    """Adjoint of neurons with reset in the same step, of which only `groups` and the last few need a look."""
+    n = np.uint64(u.size)
     clear(gx)
     clear(gu)
     clear(gth)
@@ -60,49 +50,89 @@ def masked_adjoint(
         if first + np.uint64(GROUP) > n:
             break
         for j in range(first, first + np.uint64(GROUP)):
-            neuron_adjoint(
-                j, choice, m[j] != zero, u, s, th, vz, beta, gain, gst, before, ring, gut, h, gv, gx, gu, gth
-            )
+            neuron_adjoint(j, choice, u, th, vz, m, beta, gain, gst, ring, gut, h, gv, gx, gu, gth)
     for j in range(n - n % np.uint64(GROUP), n):
-        neuron_adjoint(j, choice, m[j] != zero, u, s, th, vz, beta, gain, gst, before, ring, gut, h, gv, gx, gu, gth)
+        neuron_adjoint(j, choice, u, th, vz, m, beta, gain, gst, ring, gut, h, gv, gx, gu, gth)
 
 
 @element_function
 def neuron_adjoint(
-    j: Any, choice: Choice, on: bool, u: Any, s: Any, th: Any, vz: Any, beta: Any, gain: Any, gst: Any, before: Any,
-    ring: Any, gut: Any, h: Any, gv: Any, gx: Any, gu: Any, gth: Any,
+    j: Any, choice: Choice, u: Any, th: Any, vz: Any, m: Any, beta: Any, gain: Any, gst: Any, ring: Any, gut: Any,
+    h: Any, gv: Any, gx: Any, gu: Any, gth: Any,
 ) -> None:  # fmt: skip
     """Adjoint of neuron j's step; an OFF neuron hands the gradient of its membrane on."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
     keep, subtracted = real(choice.mode != 2), choice.mode == 1
     less, to = subtracted & (not choice.detach), (choice.mode == 2) & (not choice.detach)
-    back, fired = gv[j], s[j]
+    on = m[j] != zero
+    hit = ((u[j] > th[j]) | (choice.inclusive & (u[j] == th[j]))) & on
+    back = gv[j]
     # Selected, not multiplied by 0: neurons that never fire have an infinite threshold.
-    change = vz[j] - u[j] if to else (-th[j] if less else zero)
-    through = h[j] * (gst[j] + before[j] + ring[j] + back * change)
-    through = through if on else zero
-    direct = back * (keep if fired != zero else one) + gut[j]
-    whole = direct + through if on else zero
+    change = choose(to, vz[j] - u[j], choose(less, -th[j], zero))
+    through = h[j] * (gst[j] + ring[j] + back * change)
+    through = choose(on, through, zero)
+    direct = back * choose(hit, keep, one) + gut[j]
+    whole = choose(on, direct + through, zero)
     gu[j] = whole
     gx[j] = gain[j] * whole
-    gv[j] = beta[j] * whole + (zero if on else direct)
-    gth[j] = -through - (fired * back if subtracted else zero)
+    gv[j] = beta[j] * whole + choose(on, zero, direct)
+    gth[j] = -through - choose(subtracted & hit, back, zero)
 
 
 @kernel_function
-def decay_gradient(
-    choice: Choice, u: Any, s: Any, a: Any, base: Any, kappa: Any, vr: Any, vz: Any, gu: Any, row: Any
-) -> None:
-    """Add to `row` the gradient of beta; `u`, `s` and `a` are membrane, spikes and adaptation of the step before."""
-    real = u.dtype.type
-    zero = real(0.0)
-    keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
-    adapts = choice.adapts
+def adaptive_adjoint(
+    choice: Choice, rest: bool, numbers: Numbers, p: int, u: Any, a: Any, m: Any, gst: Any, before: Any, ring: Any,
+    gut: Any, gat: Any, h: Any, gv: Any, ga: Any, gx: Any, gu: Any, gth: Any, u_before: Any, a_before: Any,
+    m_before: Any, s_first: Any, g_beta: Any, g_rho: Any,
+) -> None:  # fmt: skip
+    """Adjoint of `numba_steps.adaptive_step`, with the gradients of both decays.
+
+    ``_before`` marks the step before; at the first step (`rest`) membrane and spikes before it are those of the state,
+    `u_before` and `s_first`.
+    """
+    real, n = u.dtype.type, u.size
+    one, zero = real(1.0), real(0.0)
+    keep, subtracted, zeroed = real(choice.mode != 2), choice.mode == 1, choice.mode == 2
+    less, to = subtracted & (not choice.detach), zeroed & (not choice.detach)
+    inclusive = choice.inclusive
+    beta, gain, base = numbers.beta[p : p + n], numbers.gain[p : p + n], numbers.threshold[p : p + n]
+    vr, vz = numbers.v_rest[p : p + n], numbers.v_reset[p : p + n]
+    rho, kappa = numbers.rho[p : p + n], numbers.kappa[p : p + n]
+    for j in range(n):
+        th, on, back = base[j] + kappa[j] * a[j], m[j] != zero, gv[j]
+        hit = ((u[j] > th) | (inclusive & (u[j] == th))) & on
+        change = choose(to, vz[j] - u[j], choose(less, -th, zero))
+        through = h[j] * (gst[j] + before[j] + ring[j] + back * change)
+        through = choose(on, through, zero)
+        direct = back * choose(hit, keep, one) + gut[j]
+        whole = choose(on, direct + through, zero)
+        lowered = -through - choose(subtracted & hit, back, zero)
+        adapted = ga[j] + kappa[j] * lowered + gat[j]
+        th_b, u_b = base[j] + kappa[j] * a_before[j], u_before[j]
+        hit_b = ((u_b > th_b) | (inclusive & (u_b == th_b))) & (m_before[j] != zero)
+        after = choose(subtracted, u_b - th_b, choose(zeroed, vz[j], u_b))
+        v_b = choose(hit_b & (not rest), after, u_b)
+        s_b = choose(rest, s_first[j], choose(hit_b, one, zero))
+        gu[j] = whole
+        gx[j] = gain[j] * whole
+        gv[j] = beta[j] * whole + choose(on, zero, direct)
+        gth[j] = lowered
+        before[j] = (one - rho[j]) * adapted
+        ga[j] = rho[j] * adapted
+        g_beta[j] += whole * (v_b - vr[j])
+        g_rho[j] += adapted * (a_before[j] - s_b)
+
+
+@kernel_function
+def decay_gradient(choice: Choice, u: Any, m: Any, th: Any, vr: Any, vz: Any, gu: Any, row: Any) -> None:
+    """Add to `row` the gradient of beta; `u` and `m` are membrane and mask of the step before."""
+    zero, inclusive = u.dtype.type(0.0), choice.inclusive
+    subtracted, zeroed = choice.mode == 1, choice.mode == 2
     for j in range(u.size):
-        th = base[j] + kappa[j] * a[j] if adapts else base[j]
-        v = keep * u[j] - less * th + to * vz[j] if s[j] != zero else u[j]
-        row[j] += gu[j] * (v - vr[j])
+        hit = ((u[j] > th[j]) | (inclusive & (u[j] == th[j]))) & (m[j] != zero)
+        after = choose(subtracted, u[j] - th[j], choose(zeroed, vz[j], u[j]))
+        row[j] += gu[j] * (choose(hit, after, u[j]) - vr[j])
 
 
 @kernel_function
@@ -124,9 +154,9 @@ def gather(choice: Choice, gst: Any, before: Any, ring: Any, m: Any, gr: Any, gs
         waits = choice.preserve & choice.masked
         if not choice.detach:
             for j in range(gs.size):
-                gs[j] += zero if waits & (m[j] == zero) else gr[j]
+                gs[j] += choose(waits & (m[j] == zero), zero, gr[j])
         for j in range(gs.size):
-            gr[j] = gr[j] if waits & (m[j] == zero) else zero
+            gr[j] = choose(waits & (m[j] == zero), gr[j], zero)
 
 
 @kernel_function
@@ -145,13 +175,13 @@ def spike_adjoint(
         on = (m[j] != zero) | (not masked)
         able = on & ((free[j] != zero) | (not gated))
         back = gv[j]
-        direct = back * (keep if s[j] != zero else one) + gut[j]
-        change = vz[j] - u[j] if to else (-th[j] if less else zero)
+        direct = back * choose(s[j] != zero, keep, one) + gut[j]
+        change = choose(to, vz[j] - u[j], choose(less, -th[j], zero))
         through = h[j] * (gs[j] + back * change)
-        through = through if able else zero
+        through = choose(able, through, zero)
         q[j] = through
-        gu[j] = direct + through if on else zero
-        hold[j] = zero if on else direct
+        gu[j] = choose(on, direct + through, zero)
+        hold[j] = choose(on, zero, direct)
 
 
 @kernel_function
@@ -261,7 +291,7 @@ def drive_adjoint(choice: Choice, gain: Any, free: Any, gu: Any, gx: Any) -> Non
     zero = gu.dtype.type(0.0)
     if (choice.refractory > 0) & (not choice.integrates):
         for j in range(gu.size):
-            gx[j] = gain[j] * gu[j] if free[j] != zero else zero
+            gx[j] = choose(free[j] != zero, gain[j] * gu[j], zero)
     else:
         for j in range(gu.size):
             gx[j] = gain[j] * gu[j]
@@ -326,3 +356,19 @@ def decay_to_rest(beta: Any, gu: Any, row: Any) -> None:
     whole = gu.dtype.type(1.0)
     for j in range(row.size):
         row[j] += (whole - beta[j]) * gu[j]
+
+
+@kernel_function
+def reset_gradient(choice: Choice, u: Any, th: Any, m: Any, gv: Any, row: Any) -> None:
+    """Add a step's share to the gradient of the value that a spike resets the membrane to."""
+    zero, inclusive = u.dtype.type(0.0), choice.inclusive
+    for j in range(row.size):
+        hit = ((u[j] > th[j]) | (inclusive & (u[j] == th[j]))) & (m[j] != zero)
+        row[j] += choose(hit, gv[j], zero)
+
+
+@kernel_function
+def start_gradient(v: Any, vr: Any, gu: Any, row: Any) -> None:
+    """Add the first step's share to the gradient of the membrane's decay."""
+    for j in range(row.size):
+        row[j] += gu[j] * (v[j] - vr[j])

@@ -57,6 +57,10 @@ class Numbers(NamedTuple):
 GROUP = 16
 
 
+#: Elements by which rows of working memory are longer than a piece, so that they share no set of the first cache.
+PAD = 80
+
+
 class Rhythm(NamedTuple):
     """Mask (time or 1, period or columns) and the groups of columns in which any neuron is ON.
 

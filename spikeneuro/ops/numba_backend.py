@@ -70,7 +70,8 @@ def backward(gradients: Gradients, saved: Saved, call: Call, wanted: Sequence[bo
     )  # fmt: skip
     gx = buffers.empty(tuple(like.shape), plan.kind)
     asked = Wanted(*wanted[1:9])
-    g_numbers = np.zeros((8 if any(asked) else 1, plan.columns if any(asked) else 0), plan.kind)
+    learns = any(asked) or call.adapts
+    g_numbers = buffers.rows(8 if learns else 1, plan.columns if learns else 0, plan.kind)
     surrogate = call.settings.surrogate
     run_blocks(
         numba_backward.backward, plan.pieces, plan.layout, plan.choice, surrogate.code,
@@ -127,7 +128,7 @@ class _Plan:
         """Parameters spread over the features and repeated over the period."""
         p = self.call.parameters
         n, period = max(self.features.numel(), 1), self.layout.period
-        rows = np.zeros((9, period), self.kind)
+        rows = buffers.rows(9, period, self.kind)[:, :period]
         for row, tensor in zip(rows, (*p[:8], p.bias), strict=True):
             if tensor is not None:
                 row.reshape(-1, n)[:] = np.broadcast_to(tensor.detach().numpy(), tuple(self.features)).reshape(-1)
@@ -142,22 +143,20 @@ class _Plan:
         history = np.zeros((max(call.history_steps, 1), self.columns), self.kind)
         if state.history is not None:
             history[...] = _array(state.history).reshape(history.shape)
-        return State(
-            self.part(state.v, fill), self.part(state.current), self.part(state.adaptation),
-            self.part(state.pending), self.part(state.refractory), history,
-        )  # fmt: skip
+        v = fill if state.v is None else state.v
+        return State(*self.parts(v, state.current, state.adaptation, state.pending, state.refractory), history)
 
-    def part(self, tensor: Tensor | None, fill: Tensor | None = None) -> NDArray[Any]:
-        """Own copy of a part of the state, (columns,); `fill` or zero where it is None."""
-        part = np.zeros(tuple(self.shape[1:]), self.kind)
-        source = fill if tensor is None else tensor
-        if source is not None:
-            part[...] = source.detach().numpy()
-        return part.reshape(-1)
+    def parts(self, *tensors: Tensor | None) -> list[NDArray[Any]]:
+        """Own copies of parts of the state, (columns,) each; zero where there is none."""
+        block = buffers.rows(len(tensors), self.columns, self.kind)[:, : self.columns]
+        for row, tensor in zip(block, tensors, strict=True):
+            if tensor is not None:
+                row.reshape(tuple(self.shape[1:]))[...] = tensor.detach().numpy()
+        return list(block)
 
     def one(self, part: NDArray[Any]) -> Tensor:
-        """Part of the state as a tensor."""
-        return torch.from_numpy(part.reshape(tuple(self.shape[1:])))
+        """Part of the state as a tensor of its own."""
+        return torch.from_numpy(part.reshape(tuple(self.shape[1:])).copy())
 
     def flat(self, array: NDArray[Any]) -> NDArray[Any]:
         """Array over time with one axis for batch and features."""
@@ -202,7 +201,9 @@ def _adjoint(plan: _Plan, gradients: Gradients, call: Call) -> Adjoint:
     """Gradients of the final state, where the backward pass begins."""
     steps = plan.shape[0]
     history = np.zeros((max(call.history_steps, 1), plan.columns), plan.kind)
-    before = np.zeros(plan.columns, plan.kind)
+    v, current, adaptation, pending, before = plan.parts(
+        gradients.v, gradients.current, gradients.adaptation, gradients.pending, None
+    )
     if gradients.history is not None:
         given = _array(gradients.history).reshape(history.shape)
         if call.recurrent:
@@ -210,10 +211,7 @@ def _adjoint(plan: _Plan, gradients: Gradients, call: Call) -> Adjoint:
             history[(np.arange(len(given)) + steps) % len(given)] = given
         else:
             before[:] = given[0]
-    return Adjoint(
-        plan.part(gradients.v), plan.part(gradients.current), plan.part(gradients.adaptation),
-        plan.part(gradients.pending), before, history,
-    )  # fmt: skip
+    return Adjoint(v, current, adaptation, pending, before, history)
 
 
 def _history_gradient(plan: _Plan, adjoint: Adjoint, call: Call) -> Tensor | None:
@@ -234,7 +232,7 @@ def _sum_numbers(
         if not want or tensor is None:
             found.append(None)
             continue
-        row = g_numbers[k]
+        row = g_numbers[k, : plan.columns]
         if k == Wanted._fields.index("v_rest") and call.state.v is None:
             row += gv  # the membrane began at rest
         total = torch.from_numpy(row).reshape(-1, *plan.features).sum(0)

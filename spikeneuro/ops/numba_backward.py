@@ -11,6 +11,7 @@ import numpy as np
 
 from spikeneuro.ops.numba_adjoint import (
     adaptation_adjoint,
+    adaptive_adjoint,
     add,
     current_adjoint,
     decay_adjoint,
@@ -24,12 +25,14 @@ from spikeneuro.ops.numba_adjoint import (
     multiply_add,
     parameter_adjoint,
     plain_adjoint,
-    same_step_adjoint,
+    reset_gradient,
     spike_adjoint,
+    start_gradient,
     threshold_adjoint,
 )
 from spikeneuro.ops.numba_arguments import (
     GROUP,
+    PAD,
     Adjoint,
     Choice,
     Flow,
@@ -43,7 +46,7 @@ from spikeneuro.ops.numba_arguments import (
     mask_place,
     piece_bounds,
 )
-from spikeneuro.ops.numba_compile import cached_kernel, kernel_function
+from spikeneuro.ops.numba_compile import cached_kernel, choose, kernel_function
 from spikeneuro.ops.numba_products import product
 from spikeneuro.ops.numba_steps import copy, fire, reset, thresholds
 from spikeneuro.ops.numba_surrogates import surrogate_gradient
@@ -57,7 +60,7 @@ def backward(
     """Fill the gradients of the input `gx`; move `adjoint` to the first step; add to `g_numbers` (8, columns)."""
     steps = gx.shape[0]
     swept = choice.refractory > 0 or (choice.late and choice.masked)
-    scratch = np.empty((11, layout.width), gx.dtype)
+    scratch = np.empty((11, layout.width + PAD), gx.dtype)
     active = np.empty(numbers.weight.shape[0], np.int64)
     due = np.empty((steps if swept else 0, layout.width), gx.dtype)
     free = np.ones((steps if swept else 1, layout.width), gx.dtype)
@@ -102,10 +105,10 @@ def entering(
         st, m = s[t, a : a + n], rhythm.mask[row, first : first + n]
         for j in range(n):
             due[t, j] = r[j]
-            free[t, j] = one if left[j] <= zero else zero
+            free[t, j] = choose(left[j] <= zero, one, zero)
         for j in range(n):
-            left[j] = period if st[j] != zero else max(left[j] - one, zero)
-            r[j] = r[j] if waits & (m[j] == zero) else st[j]
+            left[j] = choose(st[j] != zero, period, max(left[j] - one, zero))
+            r[j] = choose(waits & (m[j] == zero), r[j], st[j])
 
 
 @kernel_function
@@ -132,44 +135,53 @@ def neurons(
         any_adjoint(t, a, o, n, choice, code, surrogate, numbers, rhythm, kept, start, gst, gut, adjoint, wanted, due,
                     free, scratch, gx, g_numbers)  # fmt: skip
     else:
-        same_step_piece(t, a, o, n, choice, code, surrogate, numbers, rhythm, kept, start, gst, gut, flow.has_potential,
-                        adjoint, wanted, scratch, gx, g_numbers)  # fmt: skip
+        same_step_piece(t, a, o, n, choice, code, surrogate, numbers, rhythm, kept, start, flow, gst, gut, adjoint,
+                        wanted, scratch, gx, g_numbers)  # fmt: skip
 
 
 @kernel_function
 def same_step_piece(
     t: int, a: int, o: int, n: int, choice: Choice, code: int, surrogate: Any, numbers: Numbers, rhythm: Rhythm,
-    kept: Kept, start: State, gst: Any, gut: Any, everywhere: bool, adjoint: Adjoint, wanted: Wanted, scratch: Any,
-    gx: Any, g_numbers: Any,
+    kept: Kept, start: State, flow: Flow, gst: Any, gut: Any, adjoint: Adjoint, wanted: Wanted, scratch: Any, gx: Any,
+    g_numbers: Any,
 ) -> None:  # fmt: skip
-    """Adjoint of a piece of neurons without late reset and refractory period; no group is skipped if `everywhere`."""
+    """Adjoint of a piece of neurons without late reset and refractory period."""
     b, e = a + n, o + n
     u, th, at = kept.potential[t, a:b], numbers.threshold[o:e], kept.potential[t, a:b]
-    gth, h, gu, s = scratch[0, :n], scratch[1, :n], scratch[4, :n], scratch[9, :n]
+    gth, h, gu = scratch[0, :n], scratch[1, :n], scratch[4, :n]
+    row, first = mask_place(rhythm, t, a, o)
+    m = rhythm.mask[row, first : first + n]
+    row, first = mask_place(rhythm, max(t - 1, 0), a, o)
+    m_before = rhythm.mask[row, first : first + n]
     if choice.adapts:
         th, at = scratch[8, :n], kept.adaptations[t, a:b]
         thresholds(numbers, o, e, at, th)
-    if kept.spikes.shape[0] > 0:
-        s = kept.spikes[t, a:b]
-    else:
-        fire(choice.inclusive, u, th, s)
     surrogate_gradient(code, surrogate, u, th, h)
-    gv, vz, beta, gain = adjoint.v[a:b], numbers.v_reset[o:e], numbers.beta[o:e], numbers.gain[o:e]
+    gv, vz, beta = adjoint.v[a:b], numbers.v_reset[o:e], numbers.beta[o:e]
     if wanted.v_reset and choice.mode == 2:
-        multiply_add(s, gv, g_numbers[4, a:b])
-    before, ring = adjoint.before[a:b], adjoint.history[t % adjoint.history.shape[0], a:b]
-    if choice.masked:
-        row, first = mask_place(rhythm, t, a, o)
-        m = rhythm.mask[row, first : first + n]
-        groups, (begin, stop) = rhythm.every[: n // GROUP], groups_on(rhythm, t, o)
-        if begin >= 0 and not everywhere:
-            groups = rhythm.groups[begin:stop]
-        masked_adjoint(choice, groups, u, s, th, vz, m, beta, gain, gst[a:b], before, ring, gut[a:b], h, gv, gx[a:b],
-                       gu, gth)  # fmt: skip
+        reset_gradient(choice, u, th, m, gv, g_numbers[4, a:b])
+    ring = adjoint.history[t % adjoint.history.shape[0], a:b]
+    if choice.adapts:
+        u_before, a_before = start.v[a:b], start.adaptation[a:b]
+        if t > 0:
+            u_before, a_before = kept.potential[t - 1, a:b], kept.adaptations[t - 1, a:b]
+        gat = flow.adaptations[t if flow.adaptations.shape[0] > 1 else 0, a:b]
+        adaptive_adjoint(
+            choice, t == 0, numbers, o, u, at, m, gst[a:b], adjoint.before[a:b], ring, gut[a:b], gat, h, gv,
+            adjoint.adaptation[a:b], gx[a:b], gu, gth, u_before, a_before, m_before, start.history[choice.delay, a:b],
+            g_numbers[0, a:b], g_numbers[6, a:b],
+        )  # fmt: skip
     else:
-        same_step_adjoint(choice, u, s, th, vz, beta, gain, gst[a:b], before, ring, gut[a:b], h, gv, gx[a:b], gu, gth)
-    if wanted.beta:
-        beta_gradient(t, a, o, choice, numbers, kept, start, gu, scratch[2, :n], g_numbers[0, a:b])
+        groups, (begin, stop) = rhythm.every[: n // GROUP], groups_on(rhythm, t, o)
+        if begin >= 0 and not flow.has_potential:
+            groups = rhythm.groups[begin:stop]
+        masked_adjoint(choice, groups, u, th, vz, m, beta, numbers.gain[o:e], gst[a:b], ring, gut[a:b], h, gv, gx[a:b],
+                       gu, gth)  # fmt: skip
+        if wanted.beta and t > 0:
+            decay_gradient(choice, kept.potential[t - 1, a:b], m_before, th, numbers.v_rest[o:e], vz, gu,
+                           g_numbers[0, a:b])  # fmt: skip
+        elif wanted.beta:
+            start_gradient(start.v[a:b], numbers.v_rest[o:e], gu, g_numbers[0, a:b])
     if wanted.gain:
         multiply_add(gu, kept.currents[t, a:b], g_numbers[1, a:b])
     if wanted.threshold:
@@ -178,29 +190,6 @@ def same_step_piece(
         decay_to_rest(beta, gu, g_numbers[3, a:b])
     if wanted.kappa:
         multiply_add(gth, at, g_numbers[7, a:b])
-
-
-@kernel_function
-def beta_gradient(
-    t: int, a: int, p: int, choice: Choice, numbers: Numbers, kept: Kept, start: State, gu: Any, room: Any, row: Any
-) -> None:
-    """Add a step's share to the gradient of the membrane's decay."""
-    n = gu.size
-    b, q = a + n, p + n
-    vr, base = numbers.v_rest[p:q], numbers.threshold[p:q]
-    if t == 0:
-        for j in range(n):
-            row[j] += gu[j] * (start.v[a + j] - vr[j])
-        return
-    u, before = kept.potential[t - 1, a:b], kept.potential[t - 1, a:b]
-    if choice.adapts:
-        before = kept.adaptations[t - 1, a:b]
-    if kept.spikes.shape[0] > 0:
-        decay_gradient(choice, u, kept.spikes[t - 1, a:b], before, base, numbers.kappa[p:q], vr, numbers.v_reset[p:q],
-                       gu, row)  # fmt: skip
-    else:
-        fire(choice.inclusive, u, base, room)
-        decay_gradient(choice, u, room, before, base, numbers.kappa[p:q], vr, numbers.v_reset[p:q], gu, row)
 
 
 @kernel_function
@@ -312,7 +301,7 @@ def integrated(choice: Choice, current: Any, free: Any, drive: Any) -> None:
     zero = drive.dtype.type(0.0)
     blind = (choice.refractory > 0) & (not choice.integrates)
     for j in range(drive.size):
-        drive[j] = zero if blind & (free[j] == zero) else current[j]
+        drive[j] = choose(blind & (free[j] == zero), zero, current[j])
 
 
 @kernel_function
@@ -322,7 +311,7 @@ def inputs(
 ) -> None:  # fmt: skip
     """Adjoint of what runs also in OFF steps: adaptation, synaptic current, recurrent connections."""
     b, e = a + n, o + n
-    if choice.adapts:
+    if choice.adapts and (choice.late or choice.refractory > 0):  # else done with the neurons
         gat = flow.adaptations[t if flow.adaptations.shape[0] > 1 else 0, a:b]
         a_before = kept.adaptations[t - 1, a:b] if t > 0 else start.adaptation[a:b]
         s_before = kept.spikes[t - 1, a:b] if t > 0 else start.history[choice.delay, a:b]

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 import numba
+from numba import extending, types
 from numba.core.cpu import CPUTargetOptions
 from numba.core.options import TargetOptions
 
@@ -40,6 +41,21 @@ element_function = _njit(**_OPTIONS, forceinline=True, _nrt=False)
 
 #: As `kernel_function`, free to contract products and sums: for gradients, whose last bit follows no order.
 contracting_function = _njit(**_OPTIONS, **_promise_of_no_overlap(), fastmath={"contract"}, _nrt=False)
+
+
+@extending.intrinsic
+def choose(_context: Any, condition: Any, one: Any, other: Any) -> Any:
+    """Select between two values that are both computed: ``one if condition else other`` without a branch.
+
+    Branches in a loop become masked stores, of which each costs as much as several additions.
+    """
+    if not isinstance(condition, types.Boolean) or one != other:
+        return None
+
+    def select(_target: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.select(*values)
+
+    return one(condition, one, other), select
 
 
 def sources_stamp() -> str:

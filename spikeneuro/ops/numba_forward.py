@@ -11,6 +11,7 @@ import numpy as np
 
 from spikeneuro.ops.numba_arguments import (
     GROUP,
+    PAD,
     Choice,
     Layout,
     Numbers,
@@ -22,7 +23,7 @@ from spikeneuro.ops.numba_arguments import (
 )
 from spikeneuro.ops.numba_compile import cached_kernel, kernel_function
 from spikeneuro.ops.numba_products import add_spikes
-from spikeneuro.ops.numba_steps import adapt, copy, full_step, masked_step, plain_step, synaptic_current
+from spikeneuro.ops.numba_steps import adapt, adaptive_step, copy, full_step, masked_step, plain_step, synaptic_current
 
 
 @cached_kernel
@@ -31,7 +32,7 @@ def forward(
     state: State, s: Any, u: Any, currents: Any, adaptations: Any,
 ) -> None:  # fmt: skip
     """Fill spikes `s`, membranes `u` and, if they have rows, `currents` and `adaptations`; move `state` on."""
-    scratch = np.empty((2, layout.width), x.dtype)
+    scratch = np.empty((2, layout.width + PAD), x.dtype)
     fired = np.empty(numbers.weight.shape[0], np.int64)
     sweep(
         first_piece, last_piece, layout, choice, numbers, rhythm, x, state, s, u, currents, adaptations, scratch, fired
@@ -63,15 +64,10 @@ def sweep(
                     cur = state.current[a:b]
                 if keep_current:
                     copy(cur, currents[t, a:b])
-                if choice.adapts:
-                    before = s[t - 1, a:b] if t > 0 else state.history[choice.delay, a:b]
-                    adapt(numbers.rho[o:e], numbers.kappa[o:e], numbers.threshold[o:e], before,
-                          state.adaptation[a:b], th)  # fmt: skip
-                    if keep_adaptation:
-                        copy(state.adaptation[a:b], adaptations[t, a:b])
-                else:
-                    th = numbers.threshold[o:e]
-                neurons(t, a, o, n, choice, numbers, rhythm, cur, th, state, s[t, a:b], u[t, a:b])
+                before = s[t - 1, a:b] if t > 0 else state.history[choice.delay if choice.adapts else 0, a:b]
+                neurons(t, a, o, n, choice, numbers, rhythm, cur, before, th, state, s[t, a:b], u[t, a:b])
+                if keep_adaptation:
+                    copy(state.adaptation[a:b], adaptations[t, a:b])
 
 
 @kernel_function
@@ -87,22 +83,27 @@ def recurrent_drive(x: Any, before: Any, numbers: Numbers, o: int, e: int, drive
 
 @kernel_function
 def neurons(
-    t: int, a: int, o: int, n: int, choice: Choice, numbers: Numbers, rhythm: Rhythm, cur: Any, th: Any, state: State,
-    s: Any, u: Any,
+    t: int, a: int, o: int, n: int, choice: Choice, numbers: Numbers, rhythm: Rhythm, cur: Any, before: Any, th: Any,
+    state: State, s: Any, u: Any,
 ) -> None:  # fmt: skip
-    """Run the neurons of a piece."""
+    """Run the neurons of a piece; `before` are the spikes of the step before, `th` is room for the threshold."""
     b, e = a + n, o + n
-    v, beta, gain = state.v[a:b], numbers.beta[o:e], numbers.gain[o:e]
+    v, beta, gain, base = state.v[a:b], numbers.beta[o:e], numbers.gain[o:e], numbers.threshold[o:e]
     vr, vz = numbers.v_rest[o:e], numbers.v_reset[o:e]
-    if not (choice.masked or choice.late or choice.refractory > 0):
-        plain_step(choice, cur, v, beta, gain, th, vr, vz, s, u)
-        return
     row, first = mask_place(rhythm, t, a, o)
     m = rhythm.mask[row, first : first + n]
     if choice.late or choice.refractory > 0:
-        full_step(choice, cur, v, state.pending[a:b], state.refractory[a:b], m, beta, gain, th, vr, vz, s, u)
-    else:
+        if choice.adapts:
+            adapt(numbers.rho[o:e], numbers.kappa[o:e], base, before, state.adaptation[a:b], th)
+            base = th
+        full_step(choice, cur, v, state.pending[a:b], state.refractory[a:b], m, beta, gain, base, vr, vz, s, u)
+    elif choice.adapts:
+        adaptive_step(choice, cur, v, state.adaptation[a:b], before, m, beta, gain, base, numbers.rho[o:e],
+                      numbers.kappa[o:e], vr, vz, s, u)  # fmt: skip
+    elif choice.masked:
         groups, (start, stop) = rhythm.every[: n // GROUP], groups_on(rhythm, t, o)
         if start >= 0:
             groups = rhythm.groups[start:stop]
-        masked_step(choice, groups, cur, v, m, beta, gain, th, vr, vz, s, u)
+        masked_step(choice, groups, cur, v, m, beta, gain, base, vr, vz, s, u)
+    else:
+        plain_step(choice, cur, v, beta, gain, base, vr, vz, s, u)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spikeneuro.ops.numba_arguments import GROUP, Choice, Numbers
-from spikeneuro.ops.numba_compile import element_function, kernel_function
+from spikeneuro.ops.numba_compile import choose, element_function, kernel_function
 
 
 @kernel_function
@@ -28,8 +28,8 @@ def plain_step(
         uu = vr[j] + beta[j] * (v[j] - vr[j]) + gain[j] * cur[j]
         hit = (uu > th[j]) | (inclusive & (uu == th[j]))
         u[j] = uu
-        s[j] = one if hit else zero
-        v[j] = keep * uu - less * th[j] + to * vz[j] if hit else uu
+        s[j] = choose(hit, one, zero)
+        v[j] = choose(hit, keep * uu - less * th[j] + to * vz[j], uu)
 
 
 @kernel_function
@@ -51,6 +51,30 @@ def masked_step(
         masked_neuron(j, choice, cur, v, m, beta, gain, th, vr, vz, s, u)
 
 
+@kernel_function
+def adaptive_step(
+    choice: Choice, cur: Any, v: Any, a: Any, before: Any, m: Any, beta: Any, gain: Any, base: Any, rho: Any,
+    kappa: Any, vr: Any, vz: Any, s: Any, u: Any,
+) -> None:  # fmt: skip
+    """Do as `masked_step`, with a threshold that adapts to the spikes of the step `before`, OFF neurons' too."""
+    real = u.dtype.type
+    one, zero = real(1.0), real(0.0)
+    keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
+    inclusive = choice.inclusive
+    for j in range(u.size):
+        held = v[j]
+        on = m[j] != zero
+        moved = rho[j] * a[j] + (one - rho[j]) * before[j]
+        th = base[j] + kappa[j] * moved
+        uu = vr[j] + beta[j] * (held - vr[j]) + gain[j] * cur[j]
+        hit = ((uu > th) | (inclusive & (uu == th))) & on
+        uu = choose(on, uu, held)
+        a[j] = moved
+        u[j] = uu
+        s[j] = choose(hit, one, zero)
+        v[j] = choose(hit, keep * uu - less * th + to * vz[j], uu)
+
+
 @element_function
 def masked_neuron(
     j: Any, choice: Choice, cur: Any, v: Any, m: Any, beta: Any, gain: Any, th: Any, vr: Any, vz: Any, s: Any, u: Any
@@ -63,10 +87,10 @@ def masked_neuron(
     on = m[j] != zero
     uu = vr[j] + beta[j] * (before - vr[j]) + gain[j] * cur[j]
     hit = ((uu > th[j]) | (choice.inclusive & (uu == th[j]))) & on
-    uu = uu if on else before
+    uu = choose(on, uu, before)
     u[j] = uu
-    s[j] = one if hit else zero
-    v[j] = keep * uu - less * th[j] + to * vz[j] if hit else uu
+    s[j] = choose(hit, one, zero)
+    v[j] = choose(hit, keep * uu - less * th[j] + to * vz[j], uu)
 
 
 @kernel_function
@@ -87,20 +111,20 @@ def full_step(
         before, due, left, reset_to = v[j], r[j], c[j], vz[j]
         free = (left <= zero) | (not gated)
         on = (m[j] != zero) | (not masked)
-        drive = zero if blind & (not free) else cur[j]
-        w = (one - due) * before + due * reset_to if late_zero else before
+        drive = choose(blind & (not free), zero, cur[j])
+        w = choose(late_zero, (one - due) * before + due * reset_to, before)
         uu = vr[j] + beta[j] * (w - vr[j]) + gain[j] * drive
-        uu = uu - (th[j] * due if late_less else zero)
-        uu = (one - due) * uu + due * reset_to if discards else uu
+        uu = uu - choose(late_less, th[j] * due, zero)
+        uu = choose(discards, (one - due) * uu + due * reset_to, uu)
         hit = ((uu > th[j]) | (inclusive & (uu == th[j]))) & free & on
-        uu = uu if on else before
-        fired = one if hit else zero
-        after = keep * uu - less * th[j] + to * reset_to if hit else uu
+        uu = choose(on, uu, before)
+        fired = choose(hit, one, zero)
+        after = choose(hit, keep * uu - less * th[j] + to * reset_to, uu)
         u[j] = uu
         s[j] = fired
-        v[j] = uu if late else after
-        c[j] = period if hit else max(left - one, zero)
-        r[j] = due if holds & (not on) else fired
+        v[j] = choose(late, uu, after)
+        c[j] = choose(hit, period, max(left - one, zero))
+        r[j] = choose(holds & (not on), due, fired)
 
 
 @kernel_function
@@ -140,7 +164,7 @@ def fire(inclusive: bool, u: Any, th: Any, s: Any) -> None:
     """Write the spikes of plain neurons again from their membrane."""
     one, zero = u.dtype.type(1.0), u.dtype.type(0.0)
     for j in range(u.size):
-        s[j] = one if (u[j] > th[j]) | (inclusive & (u[j] == th[j])) else zero
+        s[j] = choose((u[j] > th[j]) | (inclusive & (u[j] == th[j])), one, zero)
 
 
 @kernel_function
@@ -154,7 +178,7 @@ def reset(choice: Choice, u: Any, s: Any, th: Any, vz: Any, v: Any) -> None:
             v[j] = u[j]
     else:
         for j in range(u.size):
-            v[j] = keep * u[j] - less * th[j] + to * vz[j] if s[j] != zero else u[j]
+            v[j] = choose(s[j] != zero, keep * u[j] - less * th[j] + to * vz[j], u[j])
 
 
 @kernel_function
