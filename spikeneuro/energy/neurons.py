@@ -17,6 +17,7 @@ from torch import Tensor
 from spikeneuro.energy.provenance import Kind
 from spikeneuro.energy.rules import Call, Cost, Rule
 from spikeneuro.ops.counts import OperationCounts
+from spikeneuro.ops.state import LIFSettings
 
 
 def _nonzero(tensor: Tensor) -> int:
@@ -29,6 +30,10 @@ def _differs(tensor: Tensor, value: float) -> bool:
 
 def _fires(call: Call) -> bool:
     return bool(torch.isfinite(call.arg("threshold")).any())
+
+
+def _settings(call: Call) -> LIFSettings:
+    return LIFSettings.from_text(call.arg("settings"))
 
 
 def _lif(call: Call) -> Cost:
@@ -72,7 +77,7 @@ def _always(call: Call, n: int, active: int) -> OperationCounts:
     if call.arg("rho") is not None:
         multiplications += n + active
         additions += active
-    if call.arg("refractory"):
+    if _settings(call).refractory:
         comparisons, additions = comparisons + n, additions + n
     return OperationCounts(
         additions=additions, multiplications=multiplications, comparisons=comparisons, state_updates=active
@@ -81,16 +86,16 @@ def _always(call: Call, n: int, active: int) -> OperationCounts:
 
 def _resets(call: Call, spikes: Tensor, on: Tensor | None, active: int) -> tuple[int, int]:
     """Subtractions of the threshold, dense and effective."""
-    if call.arg("reset") != "subtract":
+    if _settings(call).reset != "subtract":
         return 0, 0
-    if call.arg("reset_timing") == "same_step":
+    if _settings(call).reset_timing == "same_step":
         return active, _nonzero(spikes)
     pending = call.arg("pending")
     due = torch.zeros_like(spikes[0]) if pending is None else pending
     made = 0
     for t in range(len(spikes)):
         made += _nonzero(due if on is None else due * on[t])
-        keep = on is not None and call.arg("preserve_reset")
+        keep = on is not None and _settings(call).preserve_reset
         due = torch.where(on[t], spikes[t], due) if on is not None and keep else spikes[t]
     return active, made
 
@@ -110,7 +115,7 @@ def _recurrent(call: Call, spikes: Tensor, on: Tensor | None) -> tuple[int, int]
 
 def _memory(call: Call, n: int) -> OperationCounts:
     """Input and states read and written at every step, parameters and recurrent weights once per sample."""
-    states = 1 + sum(call.arg(name) is not None for name in ("alpha", "rho")) + bool(call.arg("refractory"))
+    states = 1 + sum(call.arg(name) is not None for name in ("alpha", "rho")) + (_settings(call).refractory > 0)
     names = ("beta", "gain", "threshold", "v_rest", "v_reset", "alpha", "rho", "kappa", "weight", "bias")
     parameters = sum(tensor.numel() for name in names if (tensor := call.arg(name)) is not None)
     reads = n * (1 + states) + parameters * call.samples

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikeneuro.errors import InputError
+from spikeneuro.ops import registration
 
 #: Share of inputs that are not zero up to which adding rows beats the dense product, and the fewest outputs for which
 #: a row is long enough (benchmarks/speed; both products and both sizes were measured on two cores).
@@ -105,7 +106,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: A
 def _backward(ctx: Any, gradient: Tensor) -> Sequence[Tensor | None]:
     x, weight = ctx.saved_tensors
     flat = gradient.reshape(-1, gradient.shape[-1])
-    needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+    needs_x, needs_weight, needs_bias = ctx.needs_input_grad[1:]
     return (
         gradient @ weight if needs_x else None,
         torch.ops.spikeneuro.event_linear_weight(flat, x.reshape(-1, x.shape[-1])) if needs_weight else None,
@@ -113,15 +114,13 @@ def _backward(ctx: Any, gradient: Tensor) -> Sequence[Tensor | None]:
     )
 
 
-event_linear_op = torch.library.custom_op(
-    "spikeneuro::event_linear", _forward, mutates_args=(), schema="(Tensor x, Tensor weight, Tensor? bias) -> Tensor"
-)
-event_linear_weight_op = torch.library.custom_op(
-    "spikeneuro::event_linear_weight",
+event_linear_op = registration.define(
+    "event_linear", "(Tensor x, Tensor weight, Tensor? bias) -> Tensor", _forward,
+    lambda x, weight, _bias: x.new_empty((*x.shape[:-1], weight.shape[0])),
+)  # fmt: skip
+event_linear_weight_op = registration.define(
+    "event_linear_weight", "(Tensor gradient, Tensor x) -> Tensor",
     lambda gradient, x: weight_gradient(gradient, x).contiguous(),
-    mutates_args=(),
-    schema="(Tensor gradient, Tensor x) -> Tensor",
-)
-event_linear_op.register_fake(lambda x, weight, _bias: x.new_empty((*x.shape[:-1], weight.shape[0])))
-event_linear_weight_op.register_fake(lambda gradient, x: x.new_empty((gradient.shape[1], x.shape[1])))
-event_linear_op.register_autograd(_backward, setup_context=_save)
+    lambda gradient, x: x.new_empty((gradient.shape[1], x.shape[1])),
+)  # fmt: skip
+registration.differentiate(event_linear_op, _save, _backward)

@@ -38,7 +38,7 @@ def forward(call: Call) -> LIFOutput:
     state = plan.state()
     run_blocks(
         numba_forward.forward, plan.pieces, plan.layout, plan.choice, plan.numbers(transposed=True), plan.rhythm,
-        plan.over_time(x), state, *(plan.flat(array) for array in (s, u, currents, adaptations)),
+        plan.over_time(x), state, *(plan.flat(array) for array in (s, u, currents, adaptations)), work=plan.work,
     )  # fmt: skip
     spikes = torch.from_numpy(s)
     return LIFOutput(
@@ -76,7 +76,7 @@ def backward(gradients: Gradients, saved: Saved, call: Call, wanted: Sequence[bo
     run_blocks(
         numba_backward.backward, plan.pieces, plan.layout, plan.choice, surrogate.code,
         np.asarray(surrogate.parameters, plan.kind), plan.numbers(transposed=False), plan.rhythm, kept, start, flow,
-        adjoint, asked, plan.flat(gx), g_numbers,
+        adjoint, asked, plan.flat(gx), g_numbers, work=plan.work,
     )  # fmt: skip
     g_input = torch.from_numpy(gx)
     history = _history_gradient(plan, adjoint, call)
@@ -98,6 +98,7 @@ class _Plan:
         self.kind = like.detach().new_empty(0).numpy().dtype
         self.columns = self.shape[1:].numel()
         self.no_weight = np.empty((0, 0), self.kind)
+        self.work = like.numel() * (self.features.numel() if call.recurrent else 1)
         late, masked = settings.delayed, call.mask is not None
         sweeps = settings.refractory > 0 or (late and masked)
         self.layout = self._recurrent_layout() if call.recurrent else self._layout()
@@ -127,11 +128,11 @@ class _Plan:
     def numbers(self, *, transposed: bool) -> Numbers:
         """Parameters spread over the features and repeated over the period."""
         p = self.call.parameters
-        n, period = max(self.features.numel(), 1), self.layout.period
+        period = self.layout.period
         rows = buffers.rows(9, period, self.kind)[:, :period]
         for row, tensor in zip(rows, (*p[:8], p.bias), strict=True):
             if tensor is not None:
-                row.reshape(-1, n)[:] = np.broadcast_to(tensor.detach().numpy(), tuple(self.features)).reshape(-1)
+                row.reshape(-1, *self.features)[...] = tensor.detach().numpy()
         weight = self.no_weight if p.weight is None else _array(p.weight.t() if transposed else p.weight)
         beta, gain, threshold, v_rest, v_reset, alpha, rho, kappa, bias = rows
         return Numbers(beta, gain, threshold, v_rest, v_reset, alpha, rho, kappa, weight, bias)
@@ -144,7 +145,10 @@ class _Plan:
         if state.history is not None:
             history[...] = _array(state.history).reshape(history.shape)
         v = fill if state.v is None else state.v
-        return State(*self.parts(v, state.current, state.adaptation, state.pending, state.refractory), history)
+        v_now, current, adaptation, pending, refractory = self.parts(
+            v, state.current, state.adaptation, state.pending, state.refractory
+        )
+        return State(v_now, current, adaptation, pending, refractory, history)
 
     def parts(self, *tensors: Tensor | None) -> list[NDArray[Any]]:
         """Own copies of parts of the state, (columns,) each; zero where there is none."""

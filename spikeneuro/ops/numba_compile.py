@@ -29,6 +29,7 @@ def _promise_of_no_overlap() -> dict[str, bool]:
     return {"noalias": True}
 
 
+_intrinsic: Any = extending.intrinsic
 _njit: Any = numba.njit  # two of the options below are not in its public signature
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -43,7 +44,7 @@ element_function = _njit(**_OPTIONS, forceinline=True, _nrt=False)
 contracting_function = _njit(**_OPTIONS, **_promise_of_no_overlap(), fastmath={"contract"}, _nrt=False)
 
 
-@extending.intrinsic
+@_intrinsic
 def choose(_context: Any, condition: Any, one: Any, other: Any) -> Any:
     """Select between two values that are both computed: ``one if condition else other`` without a branch.
 

@@ -12,9 +12,7 @@ next 5                beta, gain, threshold, v_rest, v_reset: broadcast over the
 next 3                alpha, rho, kappa or None: no synaptic current, no adaptation
 next 1                mask or None: rhythm, broadcasts to x
 next 6                v, current, adaptation, history, pending, refractory_left or None: initial state
-next 8                reset, reset_timing, detach_reset, comparison, zero_discards_input, refractory,
-                      refractory_integrates, preserve_reset
-next 2                surrogate (name), surrogate_parameters
+next 1                settings: reset, comparison, refractory period, surrogate as text (`LIFSettings.text`)
 (recurrent: next 1)   delay
 next 3                keep_current, keep_adaptation, backend ("reference", "numba" or "triton")
 ====================  =====================================================================================
@@ -23,14 +21,14 @@ Outputs: spikes, potential (membrane before the same-step reset), the six parts 
 step, adaptation of every step. Parts that do not exist or were not asked for have shape (0,).
 """
 
-import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from spikeneuro.ops import backend, surrogates
+from spikeneuro.ops import backend
 from spikeneuro.ops.backend import Call, Gradients, Saved
 from spikeneuro.ops.reference import lif_reference
 from spikeneuro.ops.state import LIFOutput, LIFParameters, LIFSettings, LIFState
@@ -40,10 +38,7 @@ _PARAMETERS = (
     "Tensor? alpha, Tensor? rho, Tensor? kappa"
 )
 _STATE = "Tensor? v, Tensor? current, Tensor? adaptation, Tensor? history, Tensor? pending, Tensor? refractory_left"
-_SETTINGS = (
-    "str reset, str reset_timing, bool detach_reset, str comparison, bool zero_discards_input, int refractory, "
-    "bool refractory_integrates, bool preserve_reset, str surrogate, float[] surrogate_parameters"
-)
+_SETTINGS = "str settings"  # one argument: torch takes time for each, and twice as many take four times as long
 _KEEP = "bool keep_current, bool keep_adaptation, str backend"
 _RESULT = (
     "(Tensor spikes, Tensor potential, Tensor v_last, Tensor current_last, Tensor adaptation_last, "
@@ -69,31 +64,16 @@ def flatten(call: Call) -> tuple[Any, ...]:
     head = (call.x, p.weight, p.bias) if call.recurrent else (call.x,)
     delay = (call.delay,) if call.recurrent else ()
     keep = (call.keep_current, call.keep_adaptation, call.backend)
-    return (*head, *p[:8], call.mask, *call.state, *settings_to_arguments(call.settings), *delay, *keep)
-
-
-def settings_to_arguments(settings: LIFSettings) -> tuple[Any, ...]:
-    """Settings as arguments that a schema can hold."""
-    return (
-        settings.reset, settings.reset_timing, settings.detach_reset, settings.comparison,
-        settings.zero_discards_input, settings.refractory, settings.refractory_integrates, settings.preserve_reset,
-        settings.surrogate.name, list(settings.surrogate.parameters),
-    )  # fmt: skip
-
-
-def settings_from_arguments(arguments: Sequence[Any]) -> LIFSettings:
-    """Inverse of `settings_to_arguments`."""
-    *choices, surrogate, options = arguments
-    return dataclasses.replace(LIFSettings(*choices), surrogate=surrogates.SURROGATES[surrogate](*options))
+    return (*head, *p[:8], call.mask, *call.state, call.settings.text, *delay, *keep)
 
 
 def _parse(arguments: Sequence[Any], recurrent: bool) -> Call:
     x, *rest = arguments
     weight, bias = (rest.pop(0), rest.pop(0)) if recurrent else (None, None)
-    numbers, mask, state, settings, rest = rest[:8], rest[8], rest[9:15], rest[15:25], rest[25:]
+    numbers, mask, state, settings, rest = rest[:8], rest[8], rest[9:15], rest[15], rest[16:]
     delay = rest.pop(0) if recurrent else 0
     return Call(
-        x, _parameters(numbers, weight, bias), mask, LIFState(*state), settings_from_arguments(settings), delay, *rest
+        x, _parameters(numbers, weight, bias), mask, LIFState(*state), LIFSettings.from_text(settings), delay, *rest
     )
 
 
@@ -174,7 +154,7 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     saved = ctx.saved_tensors
     n = _DIFFERENTIABLE_PARAMETERS
     call = Call(saved[0], LIFParameters(*saved[1 : n + 1]), saved[n + 1], LIFState(*saved[n + 2 : n + 8]), *ctx.choices)
-    needed = ctx.needs_input_grad
+    needed = ctx.needs_input_grad[1:]  # the first input of the node is the dispatcher's
     # In the order of Call: x, parameters (weight and bias last), state, whose last part is a counter.
     offset = 3 if ctx.recurrent else 1
     needs = (
@@ -227,26 +207,28 @@ def _backward_fused(
     gradients = Gradients(spikes, potential, v, current, adaptation, history, pending, currents, adaptations)
     found = torch.ops.spikeneuro.lif_backward(
         *gradients, *saved, call.x, p.weight, p.bias, *p[:8], call.mask, *call.state,
-        *settings_to_arguments(call.settings), call.delay, call.backend, list(needs),
+        call.settings.text, call.delay, call.backend, list(needs),
     )  # fmt: skip
     return tuple(grad if need else None for grad, need in zip(found, needs, strict=True))
 
 
-def _run_lif(*arguments: Any) -> tuple[Tensor, ...]:
+def run_lif(*arguments: Any) -> tuple[Tensor, ...]:
+    """Run `spikeneuro::lif` on its arguments, without the dispatcher."""
     return _forward(_parse(arguments, recurrent=False))
 
 
-def _run_recurrent(*arguments: Any) -> tuple[Tensor, ...]:
+def run_recurrent(*arguments: Any) -> tuple[Tensor, ...]:
+    """Run `spikeneuro::recurrent_lif` on its arguments, without the dispatcher."""
     return _forward(_parse(arguments, recurrent=True))
 
 
 def _parse_backward(arguments: Sequence[Any]) -> tuple[Gradients, Saved, Call, Sequence[bool]]:
     gradients, saved, rest = Gradients(*arguments[:9]), Saved(*arguments[9:13]), list(arguments[13:])
     x, weight, bias, numbers, mask, rest = rest[0], rest[1], rest[2], rest[3:11], rest[11], rest[12:]
-    state, settings, (delay, name, wanted) = rest[:6], rest[6:16], rest[16:]
+    state, (settings, delay, name, wanted) = rest[:6], rest[6:]
     call = Call(
         x, _parameters(numbers, weight, bias), mask, LIFState(*state),
-        settings_from_arguments(settings), delay,
+        LIFSettings.from_text(settings), delay,
         saved.currents is not None, saved.adaptations is not None, name,
     )  # fmt: skip
     return gradients, saved, call, wanted
@@ -273,19 +255,80 @@ def _fake_backward(*arguments: Any) -> list[Tensor]:
     ]
 
 
-lif_op = torch.library.custom_op("spikeneuro::lif", _run_lif, mutates_args=(), schema=LIF_SCHEMA)
-recurrent_lif_op = torch.library.custom_op(
-    "spikeneuro::recurrent_lif", _run_recurrent, mutates_args=(), schema=RECURRENT_SCHEMA
+_LIBRARY = torch.library.Library("spikeneuro", "FRAGMENT")
+
+
+def define(name: str, schema: str, run: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+    """Define an op of this package and return it.
+
+    Defined at the level below `torch.library.custom_op`, whose general wrapper takes longer for the arguments of these
+    ops than a small layer takes to run.
+
+    Parameters
+    ----------
+    name : str
+        Name in the namespace ``spikeneuro``.
+    schema : str
+        Its arguments and results.
+    run : callable
+        Its implementation on every device.
+    fake : callable
+        Shapes of its results, for tracing.
+
+    Returns
+    -------
+    OpOverload
+        The op.
+    """
+    _LIBRARY.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
+    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"spikeneuro::{name}", fake, lib=_LIBRARY)
+    return getattr(torch.ops.spikeneuro, name).default
+
+
+def differentiate(op: Any, save: Callable[..., None], backward: Callable[..., Any]) -> None:
+    """Give an op its autograd formula.
+
+    Parameters
+    ----------
+    op : OpOverload
+        The op.
+    save : callable
+        ``save(ctx, inputs, output)``, run after the op.
+    backward : callable
+        ``backward(ctx, *grads)``, one gradient for each input; it cannot be differentiated again.
+    """
+
+    def below(keys: Any, arguments: tuple[Any, ...]) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return op.redispatch(keys & torch._C._after_autograd_keyset, *arguments)
+
+    class Node(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, keys: Any, *arguments: Any) -> Any:
+            output = below(keys, arguments)
+            save(ctx, arguments, output)
+            return output
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return (None, *backward(ctx, *grads))
+
+    Node.__name__ = Node.__qualname__ = f"{op._opname}_backward"
+
+    def run(keys: Any, *arguments: Any) -> Any:
+        if torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments):
+            return Node.apply(keys, *arguments)  # type: ignore[no-untyped-call]
+        return below(keys, arguments)
+
+    _LIBRARY.impl(op._opname, run, "Autograd", with_keyset=True)
+
+
+lif_op = define("lif", LIF_SCHEMA, run_lif, lambda *arguments: _fake(_parse(arguments, recurrent=False)))
+recurrent_lif_op = define(
+    "recurrent_lif", RECURRENT_SCHEMA, run_recurrent, lambda *arguments: _fake(_parse(arguments, recurrent=True))
 )
-lif_backward_op = torch.library.custom_op(
-    "spikeneuro::lif_backward", _run_backward, mutates_args=(), schema=BACKWARD_SCHEMA
-)
-lif_op.register_fake(lambda *arguments: _fake(_parse(arguments, recurrent=False)))
-recurrent_lif_op.register_fake(lambda *arguments: _fake(_parse(arguments, recurrent=True)))
-lif_backward_op.register_fake(_fake_backward)
-lif_op.register_autograd(
-    _backward, setup_context=lambda ctx, inputs, output: _save(ctx, inputs, output, recurrent=False)
-)
-recurrent_lif_op.register_autograd(
-    _backward, setup_context=lambda ctx, inputs, output: _save(ctx, inputs, output, recurrent=True)
-)
+lif_backward_op = define("lif_backward", BACKWARD_SCHEMA, _run_backward, _fake_backward)
+differentiate(lif_op, functools.partial(_save, recurrent=False), _backward)
+differentiate(recurrent_lif_op, functools.partial(_save, recurrent=True), _backward)

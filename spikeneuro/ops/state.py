@@ -1,5 +1,7 @@
 """What the neuron op is told and what it carries: settings, parameters, state and output."""
 
+import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -7,7 +9,7 @@ from torch import Tensor
 
 from spikeneuro._validation import check_choice, check_number
 from spikeneuro.errors import InputError
-from spikeneuro.ops.surrogates import FastSigmoid, Surrogate
+from spikeneuro.ops.surrogates import SURROGATES, FastSigmoid, Surrogate
 
 RESETS = ("subtract", "zero", "none")
 TIMINGS = ("same_step", "next_step")
@@ -61,6 +63,41 @@ class LIFSettings:
                 "zero_discards_input=True belongs to reset='zero' with reset_timing='next_step', "
                 f"got reset={self.reset!r} with reset_timing={self.reset_timing!r}."
             )
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The settings in one line, from which `from_text` makes them again."""
+        known = SURROGATES.get(self.surrogate.name)
+        if known is not type(self.surrogate):
+            raise InputError(
+                f"surrogate {self.surrogate!r} is not one of spikeneuro's ({', '.join(SURROGATES)}), which alone the "
+                "kernels know; write the neuron as a step with ops.spike to use one of your own."
+            )
+        values = [getattr(self, field.name) for field in dataclasses.fields(self)[:-1]]
+        numbers = ",".join(repr(value) for value in self.surrogate.parameters)
+        return " ".join(map(str, [*values, self.surrogate.name, numbers]))
+
+    @staticmethod
+    @functools.lru_cache(maxsize=256)
+    def from_text(text: str) -> "LIFSettings":
+        """Return the settings that `text` holds.
+
+        Parameters
+        ----------
+        text : str
+            The attribute of that name.
+
+        Returns
+        -------
+        LIFSettings
+            Equal to those the text is of.
+        """
+        reset, timing, detach, comparison, discards, refractory, integrates, preserve, name, numbers = text.split(" ")
+        surrogate = SURROGATES[name](*(float(number) for number in numbers.split(",")))
+        return LIFSettings(
+            reset, timing, detach == "True", comparison, discards == "True", int(refractory), integrates == "True",
+            preserve == "True", surrogate,
+        )  # fmt: skip
 
     @property
     def delayed(self) -> bool:

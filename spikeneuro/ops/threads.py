@@ -14,12 +14,16 @@ import torch
 _POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
-def run_blocks(kernel: Callable[..., None], n_blocks: int, *arguments: Any) -> None:
+_SMALL = 2**16  # operations, some ten microseconds: what it takes to wake another thread
+
+
+def run_blocks(kernel: Callable[..., None], n_blocks: int, *arguments: Any, work: int = _SMALL) -> None:
     """Call ``kernel(first, last, *arguments)`` over contiguous shares of `n_blocks` blocks.
 
-    As many shares as `torch.get_num_threads` allows; the calling thread takes the first.
+    As many shares as `torch.get_num_threads` allows; the calling thread takes the first, and all where the `work`
+    (operations, roughly) is not worth another thread.
     """
-    n_threads = min(torch.get_num_threads(), n_blocks)
+    n_threads = min(torch.get_num_threads(), n_blocks) if work >= _SMALL else 1
     if n_threads <= 1:
         kernel(0, n_blocks, *arguments)
         return

@@ -18,8 +18,8 @@ _SHORT = (4, 8)
 #: Kernels of oneDNN that hold four gates of every step besides what they return.
 _GATES = ("aten::mkldnn_rnn_layer", "aten::mkldnn_rnn_layer_backward")
 _NEURONS = {
-    "spikeneuro::lif": registration._run_lif,
-    "spikeneuro::recurrent_lif": registration._run_recurrent,
+    "spikeneuro::lif": registration.run_lif,
+    "spikeneuro::recurrent_lif": registration.run_recurrent,
 }
 
 
