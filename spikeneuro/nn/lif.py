@@ -205,8 +205,8 @@ class LIFLayer(SpikingLayer):
             raise InputError("record='adaptation' needs a layer with adaptation: give kappa and tau_adapt.")
         output = ops.lif(
             x, **parameters._asdict(), delay=self.recurrence().delay, mask=mask, state=state, settings=self.settings,
-            keep_current="current" in names, keep_adaptation=parameters.rho is not None and bool(names),
-            backend=self.backend,
+            keep_potential=bool({"membrane", "potential"} & set(names)), keep_current="current" in names,
+            keep_adaptation=parameters.rho is not None and bool(names), backend=self.backend,
         )  # fmt: skip
         return LIFResult(
             output.spikes, output.state, {name: _trace(name, output, parameters, self.settings) for name in names}

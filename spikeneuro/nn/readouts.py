@@ -174,6 +174,7 @@ class _Integrator(Readout):
             x, beta=beta, gain=1.0 - beta, threshold=x.new_full((), torch.inf), settings=ops.LIFSettings(reset="none"),
             state=None if membrane is None else ops.LIFState(v=membrane),
         )  # fmt: skip
+        assert output.potential is not None
         return output.potential
 
     def run(self, x: Tensor, state: ReadoutState | None = None) -> ReadoutResult:

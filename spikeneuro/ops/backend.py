@@ -35,6 +35,8 @@ class Call(NamedTuple):
         Choices of the recurrence.
     delay : int
         Additional steps of the recurrent connections.
+    keep_potential : bool
+        Whether the membrane of neurons that are OFF is wanted as well; where it is not, it is left undefined.
     keep_current, keep_adaptation : bool
         Whether to return these for every step.
     backend : str
@@ -47,6 +49,7 @@ class Call(NamedTuple):
     state: LIFState
     settings: LIFSettings
     delay: int
+    keep_potential: bool
     keep_current: bool
     keep_adaptation: bool
     backend: str

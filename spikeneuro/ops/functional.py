@@ -34,6 +34,7 @@ def lif(
     mask: Tensor | None = None,
     state: LIFState | None = None,
     settings: LIFSettings | None = None,
+    keep_potential: bool = True,
     keep_current: bool = False,
     keep_adaptation: bool = False,
     backend: str = "auto",
@@ -70,6 +71,9 @@ def lif(
         State before the first step; at rest by default.
     settings : LIFSettings, optional
         Reset, comparison, refractory period and surrogate.
+    keep_potential : bool
+        Whether to return the membrane of every step. Without it the compiled kernel need not write it for neurons
+        that the rhythm holds OFF, and the result's `potential` is None.
     keep_current, keep_adaptation : bool
         Whether to return these for every step.
     backend : {"auto", "reference", "numba"}
@@ -111,16 +115,19 @@ def lif(
     kept_current, kept_adaptation = _kept(parameters, settings, chosen)
     call = Call(
         x, parameters, mask, state, settings, delay,
-        keep_current or kept_current, keep_adaptation or kept_adaptation, chosen,
+        keep_potential or _kept_potential(parameters), keep_current or kept_current,
+        keep_adaptation or kept_adaptation, chosen,
     )  # fmt: skip
     if len(x) == 0:
-        return LIFOutput(x, x, filled(state, x, parameters, settings, delay), x if keep_current else None,
+        same = filled(state, x, parameters, settings, delay)
+        return LIFOutput(x, x if keep_potential else None, same, x if keep_current else None,
                          x if keep_adaptation and call.adapts else None)  # fmt: skip
     op = torch.ops.spikeneuro.lif if weight is None else torch.ops.spikeneuro.recurrent_lif
     output = registration.unpack(op(*registration.flatten(call)), call)
     return output._replace(
-        current=output.current if keep_current else None, adaptation=output.adaptation if keep_adaptation else None
-    )
+        potential=output.potential if keep_potential else None,
+        current=output.current if keep_current else None, adaptation=output.adaptation if keep_adaptation else None,
+    )  # fmt: skip
 
 
 def choose_backend(x: Tensor) -> tuple[str, str]:
@@ -182,6 +189,8 @@ def membrane(output: LIFOutput, parameters: LIFParameters, settings: LIFSettings
     Tensor
         Membrane, (time, batch, *features).
     """
+    if output.potential is None:
+        raise InputError("the membrane follows from the potential; run the op with keep_potential=True.")
     if settings.reset == "none" or settings.delayed:
         return output.potential
     spikes = output.spikes.detach() if settings.detach_reset else output.spikes
@@ -195,6 +204,11 @@ def thresholds(output: LIFOutput, parameters: LIFParameters) -> Tensor:
     if output.adaptation is None or parameters.kappa is None:
         return parameters.threshold
     return parameters.threshold + parameters.kappa * output.adaptation
+
+
+def _kept_potential(parameters: LIFParameters) -> bool:
+    """Whether the backward pass will need the membrane before each step, for the gradient of its decay."""
+    return torch.is_grad_enabled() and parameters.beta.requires_grad
 
 
 def _kept(parameters: LIFParameters, settings: LIFSettings, backend: str) -> tuple[bool, bool]:

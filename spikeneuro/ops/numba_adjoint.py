@@ -11,7 +11,7 @@ import numpy as np
 
 from spikeneuro.ops.numba_arguments import GROUP, Choice, Numbers, Wanted
 from spikeneuro.ops.numba_compile import choose, element_function, kernel_function
-from spikeneuro.ops.numba_steps import clear
+from spikeneuro.ops.numba_surrogates import surrogate_gradient
 
 
 @kernel_function
@@ -37,21 +37,33 @@ def plain_adjoint(
 
 @kernel_function
 def masked_adjoint(
-    choice: Choice, groups: Any, u: Any, th: Any, vz: Any, m: Any, beta: Any, gain: Any, gst: Any, ring: Any, gut: Any,
-    h: Any, gv: Any, gx: Any, gu: Any, gth: Any,
+    choice: Choice, code: int, surrogate: Any, groups: Any, u: Any, th: Any, vz: Any, m: Any, beta: Any, gain: Any,
+    gst: Any, ring: Any, gut: Any, h: Any, gv: Any, gx: Any, gu: Any, gth: Any,
 ) -> None:  # fmt: skip
-    """Adjoint of neurons with reset in the same step, of which only `groups` and the last few need a look."""
-    n = np.uint64(u.size)
-    clear(gx)
-    clear(gu)
-    clear(gth)
-    for k in range(groups.size):
-        first = groups[k]
-        if first + np.uint64(GROUP) > n:
-            break
-        for j in range(first, first + np.uint64(GROUP)):
-            neuron_adjoint(j, choice, u, th, vz, m, beta, gain, gst, ring, gut, h, gv, gx, gu, gth)
-    for j in range(n - n % np.uint64(GROUP), n):
+    """Adjoint of neurons with reset in the same step; groups that are OFF are only filled in."""
+    whole, zero, k = u.size // GROUP, u.dtype.type(0.0), 0
+    while k < whole:
+        first = np.uint64(k * GROUP)
+        if groups[k] == 0:
+            for j in range(first, first + np.uint64(GROUP)):
+                gx[j] = zero
+                gu[j] = zero
+                gth[j] = zero
+            k += 1
+            continue
+        end = k + 1
+        while end < whole and groups[end] != 0:
+            end += 1
+        a, b = k * GROUP, end * GROUP
+        surrogate_gradient(code, surrogate, u[a:b], th[a:b], h[a:b])
+        for group in range(k, end):
+            first = np.uint64(group * GROUP)
+            for j in range(first, first + np.uint64(GROUP)):
+                neuron_adjoint(j, choice, u, th, vz, m, beta, gain, gst, ring, gut, h, gv, gx, gu, gth)
+        k = end
+    a, b = whole * GROUP, u.size
+    surrogate_gradient(code, surrogate, u[a:b], th[a:b], h[a:b])
+    for j in range(np.uint64(a), np.uint64(b)):
         neuron_adjoint(j, choice, u, th, vz, m, beta, gain, gst, ring, gut, h, gv, gx, gu, gth)
 
 

@@ -34,6 +34,7 @@ class Choice(NamedTuple):
     alpha: bool
     adapts: bool
     masked: bool
+    fills: bool  # the membrane of OFF neurons is wanted
     recurrent: bool
     delay: int
 
@@ -62,18 +63,11 @@ PAD = 80
 
 
 class Rhythm(NamedTuple):
-    """Mask (time or 1, period or columns) and the groups of columns in which any neuron is ON.
-
-    Those of step t in part p of the period (see `piece_bounds`) are ``groups[pointer[k]:pointer[k + 1]]`` with
-    ``k = t * parts + p``: first columns, counted from the beginning of the part. Places are unsigned, because only then
-    does the compiler know that they are not counted from the end, and vectorises.
-    """
+    """Mask (time or 1, period or columns) and where any neuron of a group is ON, (time or 1, groups of the period)."""
 
     mask: Any
-    pointer: Any
     groups: Any
-    every: Any  # all groups of the longest part
-    parts: int
+    every: Any  # the same for neurons that are all looked at, (1, groups of the period)
     by_column: bool  # the mask differs between samples
 
 
@@ -150,13 +144,3 @@ def piece_bounds(piece: int, columns: int, period: int, width: int) -> tuple[int
 def mask_place(rhythm: Rhythm, t: int, a: int, o: int) -> tuple[int, int]:
     """Row and first column of a piece's mask at step t; it holds ones where there is no rhythm."""
     return min(t, rhythm.mask.shape[0] - 1), a if rhythm.by_column else o
-
-
-@kernel_function
-def groups_on(rhythm: Rhythm, t: int, o: int) -> tuple[int, int]:
-    """Where the groups of a piece stand in which any neuron is ON at step t; (-1, -1) where all must be run."""
-    if rhythm.pointer.size == 0:
-        return -1, -1
-    part = o // (rhythm.every.size * GROUP) if rhythm.parts > 1 else 0
-    k = (t if rhythm.mask.shape[0] > 1 else 0) * rhythm.parts + part
-    return rhythm.pointer[k], rhythm.pointer[k + 1]

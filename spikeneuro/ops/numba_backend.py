@@ -109,9 +109,9 @@ class _Plan:
         self.choice = Choice(
             _MODES[settings.reset], late, settings.detach_reset, settings.comparison == ">=",
             settings.zero_discards_input, settings.refractory, settings.refractory_integrates, settings.preserve_reset,
-            call.parameters.alpha is not None, call.adapts, masked, call.recurrent, call.delay,
+            call.parameters.alpha is not None, call.adapts, masked, call.keep_potential, call.recurrent, call.delay,
         )  # fmt: skip
-        self.rhythm: Rhythm = rhythm(call.mask, self.shape, self.layout, self.kind, skip=not (late or sweeps))
+        self.rhythm: Rhythm = rhythm(call.mask, self.shape, self.layout, self.kind)
 
     def _layout(self) -> Layout:
         n = max(self.features.numel(), 1)

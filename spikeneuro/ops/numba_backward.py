@@ -42,7 +42,6 @@ from spikeneuro.ops.numba_arguments import (
     Rhythm,
     State,
     Wanted,
-    groups_on,
     mask_place,
     piece_bounds,
 )
@@ -156,7 +155,7 @@ def same_step_piece(
     if choice.adapts:
         th, at = scratch[8, :n], kept.adaptations[t, a:b]
         thresholds(numbers, o, e, at, th)
-    surrogate_gradient(code, surrogate, u, th, h)
+        surrogate_gradient(code, surrogate, u, th, h)
     gv, vz, beta = adjoint.v[a:b], numbers.v_reset[o:e], numbers.beta[o:e]
     if wanted.v_reset and choice.mode == 2:
         reset_gradient(choice, u, th, m, gv, g_numbers[4, a:b])
@@ -172,11 +171,11 @@ def same_step_piece(
             g_numbers[0, a:b], g_numbers[6, a:b],
         )  # fmt: skip
     else:
-        groups, (begin, stop) = rhythm.every[: n // GROUP], groups_on(rhythm, t, o)
-        if begin >= 0 and not flow.has_potential:
-            groups = rhythm.groups[begin:stop]
-        masked_adjoint(choice, groups, u, th, vz, m, beta, numbers.gain[o:e], gst[a:b], ring, gut[a:b], h, gv, gx[a:b],
-                       gu, gth)  # fmt: skip
+        # With a gradient of the membrane there is something to do for OFF neurons too.
+        step = 0 if flow.has_potential else min(t, rhythm.groups.shape[0] - 1)
+        groups = (rhythm.every if flow.has_potential else rhythm.groups)[step, o // GROUP :]
+        masked_adjoint(choice, code, surrogate, groups, u, th, vz, m, beta, numbers.gain[o:e], gst[a:b], ring, gut[a:b],
+                       h, gv, gx[a:b], gu, gth)  # fmt: skip
         if wanted.beta and t > 0:
             decay_gradient(choice, kept.potential[t - 1, a:b], m_before, th, numbers.v_rest[o:e], vz, gu,
                            g_numbers[0, a:b])  # fmt: skip

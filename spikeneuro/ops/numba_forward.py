@@ -17,7 +17,6 @@ from spikeneuro.ops.numba_arguments import (
     Numbers,
     Rhythm,
     State,
-    groups_on,
     mask_place,
     piece_bounds,
 )
@@ -101,9 +100,7 @@ def neurons(
         adaptive_step(choice, cur, v, state.adaptation[a:b], before, m, beta, gain, base, numbers.rho[o:e],
                       numbers.kappa[o:e], vr, vz, s, u)  # fmt: skip
     elif choice.masked:
-        groups, (start, stop) = rhythm.every[: n // GROUP], groups_on(rhythm, t, o)
-        if start >= 0:
-            groups = rhythm.groups[start:stop]
+        groups = rhythm.groups[min(t, rhythm.groups.shape[0] - 1), o // GROUP :]
         masked_step(choice, groups, cur, v, m, beta, gain, base, vr, vz, s, u)
     else:
         plain_step(choice, cur, v, beta, gain, base, vr, vz, s, u)

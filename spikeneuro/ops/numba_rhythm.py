@@ -11,7 +11,7 @@ from spikeneuro.ops.numba_arguments import GROUP, Layout, Rhythm
 from spikeneuro.ops.numba_compile import cached_kernel
 
 
-def rhythm(mask: Tensor | None, shape: torch.Size, layout: Layout, kind: Any, *, skip: bool) -> Rhythm:
+def rhythm(mask: Tensor | None, shape: torch.Size, layout: Layout, kind: Any) -> Rhythm:
     """Mask and groups for an input of `shape`.
 
     Parameters
@@ -24,30 +24,24 @@ def rhythm(mask: Tensor | None, shape: torch.Size, layout: Layout, kind: Any, *,
         How columns are cut.
     kind : dtype
         Type of the input's elements; the mask has it too, since loops over one type vectorise best.
-    skip : bool
-        Whether groups that are OFF may be left out.
 
     Returns
     -------
     Rhythm
         What the kernels take.
     """
-    every = np.arange(0, layout.width - layout.width % GROUP, GROUP, dtype=np.uint64)
-    none, parts = np.empty(0, np.int64), -(-layout.period // layout.width)
+    every = np.ones((1, -(-layout.period // GROUP)), np.uint8)
     if mask is None:
-        return Rhythm(np.ones((1, layout.period), kind), none, every, every, parts, False)
+        return Rhythm(np.ones((1, layout.period), kind), every, every, False)
     on = _as_steps(mask, shape, kind)
-    if on.shape[1] > 1:
-        return Rhythm(on.reshape(len(on), -1), none, every, every, parts, True)
     rows = on.reshape(len(on), -1)
+    if on.shape[1] > 1:
+        return Rhythm(rows, every, every, True)
     if rows.shape[1] < layout.period:
         rows = np.tile(rows, (1, layout.period // max(rows.shape[1], 1)))
-    if not skip:
-        return Rhythm(rows, none, every, every, parts, False)
-    pointer = np.zeros(len(rows) * parts + 1, np.int64)
-    groups = np.empty(len(rows) * parts * every.size, np.uint64)
-    find_groups(rows, layout.width, pointer, groups)
-    return Rhythm(rows, pointer, groups, every, parts, False)
+    groups = np.empty((len(rows), every.shape[1]), np.uint8)
+    find_groups(rows, groups)
+    return Rhythm(rows, groups, every, False)
 
 
 def _as_steps(mask: Tensor, shape: torch.Size, kind: Any) -> NDArray[Any]:
@@ -58,17 +52,13 @@ def _as_steps(mask: Tensor, shape: torch.Size, kind: Any) -> NDArray[Any]:
 
 
 @cached_kernel
-def find_groups(rows: Any, width: int, pointer: Any, groups: Any) -> None:
-    """Write, for each step and part, the groups in which any neuron is ON."""
-    found = k = 0
+def find_groups(rows: Any, groups: Any) -> None:
+    """Write, for each step, whether any neuron of a group is ON."""
     for t in range(rows.shape[0]):
-        for start in range(0, rows.shape[1], width):
-            part = rows[t, start : start + width]
-            for first in range(0, part.size - part.size % GROUP, GROUP):
-                total = part[first]
-                for j in range(1, GROUP):
-                    total += part[first + j]
-                groups[found] = first
-                found += total != 0
-            k += 1
-            pointer[k] = found
+        row = rows[t]
+        for k in range(groups.shape[1]):
+            group = row[k * GROUP : (k + 1) * GROUP]
+            total = row.dtype.type(0.0)
+            for j in range(group.size):
+                total += group[j]
+            groups[t, k] = total != 0

@@ -37,17 +37,24 @@ def masked_step(
     choice: Choice, groups: Any, cur: Any, v: Any, m: Any, beta: Any, gain: Any, th: Any, vr: Any, vz: Any, s: Any,
     u: Any,
 ) -> None:  # fmt: skip
-    """Do as `plain_step` where the mask `m` is ON; elsewhere hold the membrane, and skip groups that are OFF."""
-    n = np.uint64(u.size)
-    clear(s)
-    copy(v, u)
-    for k in range(groups.size):
-        first = groups[k]
-        if first + np.uint64(GROUP) > n:
-            break
-        for j in range(first, first + np.uint64(GROUP)):
-            masked_neuron(j, choice, cur, v, m, beta, gain, th, vr, vz, s, u)
-    for j in range(n - n % np.uint64(GROUP), n):
+    """Do as `plain_step` where the mask `m` is ON; elsewhere hold the membrane, and skip groups that are OFF.
+
+    Places are unsigned: only then does the compiler know that none is counted from the end, and vectorises.
+    """
+    n, zero, fills = np.uint64(u.size), u.dtype.type(0.0), choice.fills
+    whole = u.size // GROUP
+    for k in range(whole):
+        first = np.uint64(k * GROUP)
+        if groups[k] != 0:
+            for j in range(first, first + np.uint64(GROUP)):
+                masked_neuron(j, choice, cur, v, m, beta, gain, th, vr, vz, s, u)
+        else:
+            for j in range(first, first + np.uint64(GROUP)):
+                s[j] = zero
+            if fills:
+                for j in range(first, first + np.uint64(GROUP)):
+                    u[j] = v[j]
+    for j in range(np.uint64(whole * GROUP), n):
         masked_neuron(j, choice, cur, v, m, beta, gain, th, vr, vz, s, u)
 
 

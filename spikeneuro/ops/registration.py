@@ -14,11 +14,12 @@ next 1                mask or None: rhythm, broadcasts to x
 next 6                v, current, adaptation, history, pending, refractory_left or None: initial state
 next 1                settings: reset, comparison, refractory period, surrogate as text (`LIFSettings.text`)
 (recurrent: next 1)   delay
-next 3                keep_current, keep_adaptation, backend ("reference", "numba" or "triton")
+next 4                keep_potential, keep_current, keep_adaptation, backend ("reference", "numba" or "triton")
 ====================  =====================================================================================
 
-Outputs: spikes, potential (membrane before the same-step reset), the six parts of the final state, current of every
-step, adaptation of every step. Parts that do not exist or were not asked for have shape (0,).
+Outputs: spikes, potential (membrane before the same-step reset; undefined where OFF without keep_potential), the six
+parts of the final state, current of every step, adaptation of every step. Parts that do not exist or were not asked
+for have shape (0,).
 """
 
 import functools
@@ -39,7 +40,7 @@ _PARAMETERS = (
 )
 _STATE = "Tensor? v, Tensor? current, Tensor? adaptation, Tensor? history, Tensor? pending, Tensor? refractory_left"
 _SETTINGS = "str settings"  # one argument: torch takes time for each, and twice as many take four times as long
-_KEEP = "bool keep_current, bool keep_adaptation, str backend"
+_KEEP = "bool keep_potential, bool keep_current, bool keep_adaptation, str backend"
 _RESULT = (
     "(Tensor spikes, Tensor potential, Tensor v_last, Tensor current_last, Tensor adaptation_last, "
     "Tensor history_last, Tensor pending_last, Tensor refractory_last, Tensor currents, Tensor adaptations)"
@@ -63,7 +64,7 @@ def flatten(call: Call) -> tuple[Any, ...]:
     p = call.parameters
     head = (call.x, p.weight, p.bias) if call.recurrent else (call.x,)
     delay = (call.delay,) if call.recurrent else ()
-    keep = (call.keep_current, call.keep_adaptation, call.backend)
+    keep = (call.keep_potential, call.keep_current, call.keep_adaptation, call.backend)
     return (*head, *p[:8], call.mask, *call.state, call.settings.text, *delay, *keep)
 
 
@@ -229,7 +230,7 @@ def _parse_backward(arguments: Sequence[Any]) -> tuple[Gradients, Saved, Call, S
     call = Call(
         x, _parameters(numbers, weight, bias), mask, LIFState(*state),
         LIFSettings.from_text(settings), delay,
-        saved.currents is not None, saved.adaptations is not None, name,
+        True, saved.currents is not None, saved.adaptations is not None, name,
     )  # fmt: skip
     return gradients, saved, call, wanted
 

@@ -182,8 +182,8 @@ class LIFOutput(NamedTuple):
     ----------
     spikes : Tensor
         0 and 1, (time, batch, *features).
-    potential : Tensor
-        Membrane before the same-step reset, same shape.
+    potential : Tensor, optional
+        Membrane before the same-step reset, same shape, if asked for.
     state : LIFState
         State after the last step.
     current : Tensor, optional
@@ -193,7 +193,7 @@ class LIFOutput(NamedTuple):
     """
 
     spikes: Tensor
-    potential: Tensor
+    potential: Tensor | None
     state: LIFState
     current: Tensor | None = None
     adaptation: Tensor | None = None

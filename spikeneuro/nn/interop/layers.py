@@ -209,6 +209,7 @@ class Integrator(nn.Module):
             x, beta=self.beta, gain=self.gain, v_rest=self.v_rest, alpha=self.alpha, state=state,
             threshold=x.new_full((), torch.inf), settings=ops.LIFSettings(reset="none"), backend=self.backend,
         )  # fmt: skip
+        assert output.potential is not None
         return output.potential, output.state
 
 
