@@ -47,7 +47,7 @@ from spikeneuro.ops.numba_arguments import (
 )
 from spikeneuro.ops.numba_compile import cached_kernel, choose, kernel_function
 from spikeneuro.ops.numba_products import product
-from spikeneuro.ops.numba_steps import copy, fire, reset, thresholds
+from spikeneuro.ops.numba_steps import ask_for, ask_for_groups, ask_to_write, copy, fire, reset, thresholds
 from spikeneuro.ops.numba_surrogates import surrogate_gradient
 
 
@@ -81,10 +81,27 @@ def sweep(
         for t in range(steps - 1, -1, -1):
             for piece in range(block, min(block + layout.block, last_piece)):
                 a, o, n = piece_bounds(piece, columns, layout.period, layout.width)
+                ask_for_inputs(max(t - 1, 0), a, o, n, choice, rhythm, kept, flow)
+                ask_to_write(gx[max(t - 1, 0), a : a + n])
                 neurons(t, a, o, n, choice, code, surrogate, numbers, rhythm, kept, start, flow, adjoint, wanted, due,
                         free, scratch, gx[t], g_numbers)  # fmt: skip
                 inputs(t, a, o, n, choice, numbers, kept, start, flow, adjoint, wanted, active, scratch,
                        gx[t, a : a + n], g_numbers)  # fmt: skip
+
+
+@kernel_function
+def ask_for_inputs(t: int, a: int, o: int, n: int, choice: Choice, rhythm: Rhythm, kept: Kept, flow: Flow) -> None:
+    """Ask for what the adjoint of step t will read."""
+    b, row = a + n, t if flow.spikes.shape[0] > 1 else 0
+    if choice.masked and not choice.adapts:
+        groups = rhythm.groups[min(t, rhythm.groups.shape[0] - 1), o // GROUP :]
+        ask_for_groups(groups, kept.potential[t, a:b])
+        ask_for_groups(groups, flow.spikes[row, a:b])
+    else:
+        ask_for(kept.potential[t, a:b])
+        ask_for(flow.spikes[row, a:b])
+    if choice.adapts:
+        ask_for(kept.adaptations[t, a:b])
 
 
 @kernel_function

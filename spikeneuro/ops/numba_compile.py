@@ -10,9 +10,12 @@ from importlib.resources import files
 from typing import Any
 
 import numba
+from llvmlite import ir
 from numba import extending, types
+from numba.core import cgutils
 from numba.core.cpu import CPUTargetOptions
 from numba.core.options import TargetOptions
+from numba.np.arrayobj import make_array
 
 
 def _promise_of_no_overlap() -> dict[str, bool]:
@@ -30,6 +33,8 @@ def _promise_of_no_overlap() -> dict[str, bool]:
 
 
 _intrinsic: Any = extending.intrinsic
+_array_of: Any = make_array
+_function_of: Any = cgutils.get_or_insert_function
 _njit: Any = numba.njit  # two of the options below are not in its public signature
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -57,6 +62,35 @@ def choose(_context: Any, condition: Any, one: Any, other: Any) -> Any:
         return builder.select(*values)
 
     return one(condition, one, other), select
+
+
+def _prefetch(array: Any, *, write: bool) -> Any:
+    """Signature and code of a request for a cache line."""
+    if not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C":
+        return None
+
+    def ask(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = _array_of(signature.args[0])(context, builder, values[0]).data
+        pointer = builder.bitcast(builder.gep(data, [values[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        function = _function_of(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, number(int(write)), number(2), number(1)])  # into the second-level cache; data
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), ask
+
+
+@_intrinsic
+def prefetch(_context: Any, array: Any, _place: Any) -> Any:
+    """Ask for the cache line of ``array[place]``, which will be read soon."""
+    return _prefetch(array, write=False)
+
+
+@_intrinsic
+def prefetch_to_write(_context: Any, array: Any, _place: Any) -> Any:
+    """Ask for the cache line of ``array[place]``, which will be written soon."""
+    return _prefetch(array, write=True)
 
 
 def sources_stamp() -> str:

@@ -22,7 +22,17 @@ from spikeneuro.ops.numba_arguments import (
 )
 from spikeneuro.ops.numba_compile import cached_kernel, kernel_function
 from spikeneuro.ops.numba_products import add_spikes
-from spikeneuro.ops.numba_steps import adapt, adaptive_step, copy, full_step, masked_step, plain_step, synaptic_current
+from spikeneuro.ops.numba_steps import (
+    adapt,
+    adaptive_step,
+    ask_for,
+    ask_for_groups,
+    copy,
+    full_step,
+    masked_step,
+    plain_step,
+    synaptic_current,
+)
 
 
 @cached_kernel
@@ -53,6 +63,13 @@ def sweep(
                 b, e = a + n, o + n
                 drive, th = scratch[0, :n], scratch[1, :n]
                 cur = x[t, a:b]
+                following = min(t + 1, steps - 1)
+                if choice.masked and not (choice.alpha or choice.recurrent or choice.adapts):
+                    ask_for_groups(
+                        rhythm.groups[min(following, rhythm.groups.shape[0] - 1), o // GROUP :], x[following, a:b]
+                    )
+                else:
+                    ask_for(x[following, a:b])
                 if choice.recurrent:
                     past = t - 1 - choice.delay
                     before = s[past, a:b] if past >= 0 else state.history[t, a:b]

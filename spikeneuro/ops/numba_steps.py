@@ -11,7 +11,29 @@ from typing import Any
 import numpy as np
 
 from spikeneuro.ops.numba_arguments import GROUP, Choice, Numbers
-from spikeneuro.ops.numba_compile import choose, element_function, kernel_function
+from spikeneuro.ops.numba_compile import choose, element_function, kernel_function, prefetch, prefetch_to_write
+
+
+@kernel_function
+def ask_for(row: Any) -> None:
+    """Ask for a piece of a row that the next step will read: rows lie too far apart for the processor to guess."""
+    for k in range(0, row.size, GROUP):
+        prefetch(row, np.uint64(k))
+
+
+@kernel_function
+def ask_to_write(row: Any) -> None:
+    """Ask for a piece of a row that the next step will write."""
+    for k in range(0, row.size, GROUP):
+        prefetch_to_write(row, np.uint64(k))
+
+
+@kernel_function
+def ask_for_groups(groups: Any, row: Any) -> None:
+    """Ask for the groups that the next step will read."""
+    for k in range(row.size // GROUP):
+        if groups[k] != 0:
+            prefetch(row, np.uint64(k * GROUP))
 
 
 @kernel_function

@@ -106,7 +106,7 @@ def fire(j, v, current, adaptation, waiting, pending, choices, get, do):
     do("additions")
     if late and reset == "subtract":
         do("additions", pending[j])
-        u -= get("threshold") * pending[j]
+        u -= threshold * pending[j]
     do("comparisons")
     spike = int(u > threshold and waiting[j] <= 0)
     waiting[j] = choices["refractory"] if spike and choices.get("refractory") else max(waiting[j] - 1, 0)

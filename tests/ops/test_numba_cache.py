@@ -17,9 +17,9 @@ from spikeneuro.ops.numba_arguments import Choice, Layout, Numbers, Rhythm, Stat
 
 row = lambda value: np.array([value], np.float32)
 numbers = Numbers(row(0), row(1), row(1), row(0), row(0), row(0), row(0), row(0), np.empty((0, 0), np.float32), row(0))
-choice = Choice(0, False, False, False, False, 0, True, False, False, False, False, False, 0)
-none = np.empty(0, np.uint64)
-rhythm = Rhythm(np.ones((1, 1), np.float32), np.empty(0, np.int64), none, none, 1, False)
+choice = Choice(0, False, False, False, False, 0, True, False, False, False, False, False, False, 0)
+groups = np.ones((1, 1), np.uint8)
+rhythm = Rhythm(np.ones((1, 1), np.float32), groups, groups, False)
 state = State(row(0), row(0), row(0), row(0), row(0), np.zeros((1, 1), np.float32))
 x = np.ones((2, 1), np.float32)
 s, u, none = np.zeros_like(x), np.zeros_like(x), np.empty((0, 1), np.float32)

@@ -23,7 +23,7 @@ def arguments(backend, recurrent, **options):
     numbers = ops.LIFParameters(torch.tensor(0.9, dtype=torch.float64, requires_grad=True), *constants, **one)
     numbers = numbers._replace(weight=weight)
     state = ops.LIFState(v=torch.rand(2, 3, dtype=torch.float64, requires_grad=True))
-    call = registration.Call(x, numbers, None, state, ops.LIFSettings(), 0, True, "rho" in options, backend)
+    call = registration.Call(x, numbers, None, state, ops.LIFSettings(), 0, True, True, "rho" in options, backend)
     return registration.flatten(call)
 
 

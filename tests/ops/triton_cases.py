@@ -78,7 +78,7 @@ def draw(seed: int, dtype: torch.dtype, device: str, *, recurrent: bool) -> Case
             bits(delay + 1, *one) if recurrent or adapts else None, bits(*one) if settings.delayed else None,
             bits(*one) * 2 if settings.refractory else None,
         )  # fmt: skip
-    call = Call(x, LIFParameters(**numbers), mask, state, settings, delay, True, adapts, "triton")
+    call = Call(x, LIFParameters(**numbers), mask, state, settings, delay, True, True, adapts, "triton")
     return Case(call, chance, generator)
 
 

@@ -70,7 +70,7 @@ def compiled(
     x = torch.zeros(steps, batch, neurons, dtype=dtype)
     call = Call(
         x, LIFParameters(**numbers), torch.ones(steps, 1, neurons) if masked else None, LIFState(),
-        LIFSettings() if settings is None else settings, max(delay, 0), learns, "rho" in own, "triton",
+        LIFSettings() if settings is None else settings, max(delay, 0), True, learns, "rho" in own, "triton",
     )  # fmt: skip
     output = triton_backend.forward(call)
     wanted = [True, *(learns and name in numbers for name in LIFParameters._fields), *(False for _ in range(6))]
