@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from spikeneuro.encoders import DirectEncoder, Encoder
 from spikeneuro.models.inputs import check_dropout, check_sizes, flatten_features
 from spikeneuro.models.spiking import as_encoder, as_surrogate, unwrap
-from spikeneuro.nn import LIF, OverTime, RateReadout
+from spikeneuro.nn import LIF, EventLinear, OverTime, RateReadout
 from spikeneuro.nn.heterogeneity import LogSpaced
 from spikeneuro.ops.surrogates import Surrogate
 
@@ -142,7 +142,7 @@ class SpikingMLP(nn.Module):
         self.linears, self.neurons = nn.ModuleList(), nn.ModuleList()
         width = self.encoder.code.out_features(n_chans * n_times)
         for units in hidden:
-            self.linears.append(OverTime(nn.Sequential(nn.Linear(width, units, bias=False), nn.BatchNorm1d(units))))
+            self.linears.append(OverTime(nn.Sequential(EventLinear(width, units, bias=False), nn.BatchNorm1d(units))))
             self.neurons.append(
                 LIF(units, tau_mem=LogSpaced(*tau), dt=1.0, surrogate=as_surrogate(surrogate), learn=learn)
             )

@@ -9,7 +9,15 @@ from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
 from spikeneuro.models.inputs import check_dropout, check_signal, check_sizes, check_task
 from spikeneuro.models.spiking import as_encoder, as_surrogate, step_length
-from spikeneuro.nn import LastReadout, LeakyReadout, MaxMembraneReadout, OverTime, RateReadout, RecurrentLIF
+from spikeneuro.nn import (
+    EventLinear,
+    LastReadout,
+    LeakyReadout,
+    MaxMembraneReadout,
+    OverTime,
+    RateReadout,
+    RecurrentLIF,
+)
 from spikeneuro.nn.heterogeneity import LogSpaced
 from spikeneuro.nn.readouts import Readout, ReadoutState
 from spikeneuro.nn.recompute import check_segments, in_segments
@@ -183,7 +191,7 @@ class RecurrentSNN(nn.Module):
         width = self.encoder.out_features(n_chans)
         for _ in range(n_layers):
             # RecurrentLIF has a bias; the normalisations have one of their own
-            self.linears.append(nn.Linear(width, hidden, bias=False))
+            self.linears.append(EventLinear(width, hidden, bias=False))
             self.norms.append(_normalisation(norm, hidden))
             self.neurons.append(
                 RecurrentLIF(

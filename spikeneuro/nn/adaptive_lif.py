@@ -1,4 +1,4 @@
-"""Adaptive neurons as published with LSNN and SRNN, whose reset takes the adapted threshold one step later."""
+"""Adaptive neurons as published with LSNN, in what a LIF layer cannot do."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class AdaptiveLIFState(NamedTuple):
 
 
 class AdaptiveLIF(SteppedLayer):
-    r"""Adaptive neurons of LSNN and SRNN, on their own or connected all to all.
+    r"""Adaptive neurons of LSNN, on their own or connected all to all.
 
     With :math:`\beta = \exp(-dt / \tau_{mem})` and :math:`\rho = \exp(-dt / \tau_{adapt})`,
 
@@ -49,9 +49,9 @@ class AdaptiveLIF(SteppedLayer):
         u_t &= \beta \, u_{t-1} + (1 - \beta) (x_t + W s_{t-1-delay} + b) - \theta_t \, s_{t-1} \\
         s_t &= H(u_t - \theta_t) \quad \text{while not refractory}
 
-    It differs from `LIF` with adaptation in the reset only: that one subtracts :math:`\theta_{t-1}` in the step of the
-    spike, after which it decays with the membrane, or the unadapted :math:`\theta` one step later. Without adaptation
-    (``kappa=0``) it is ``LIF(gain="1-beta", reset_timing="next_step")``, which is faster. It runs as a loop in torch.
+    These are the neurons of ``LIF(gain="1-beta", reset_timing="next_step")`` and `RecurrentLIF` with adaptation, which
+    are much faster: this class runs as a loop in torch. It is for what those lack: a surrogate relative to the adapted
+    threshold, the comparison of LSNN's released program, and neurons that do not reach themselves.
 
     Parameters
     ----------
@@ -95,11 +95,11 @@ class AdaptiveLIF(SteppedLayer):
 
     See Also
     --------
-    spikeneuro.nn.presets.lsnn, spikeneuro.nn.presets.srnn : The settings of the two publications.
+    spikeneuro.nn.presets.lsnn : The settings of the publication.
 
     References
     ----------
-    Bellec et al. (2018), arXiv:1803.09574; Yin, Corradi and Bohté (2021), doi:10.1038/s42256-021-00397-w.
+    Bellec et al. (2018), arXiv:1803.09574.
 
     Examples
     --------

@@ -55,6 +55,7 @@ class LIFLayer(SpikingLayer):
         tau_adapt: Value | None = None,
         rho: Value | None = None,
         kappa: Value | None = None,
+        adaptation_start: float = 0.0,
         preserve_reset: bool = False,
         surrogate: str | surrogates.Surrogate = "fast_sigmoid",
         learn: str | Sequence[str] = (),
@@ -80,6 +81,9 @@ class LIFLayer(SpikingLayer):
             raise InputError(
                 "adaptation needs both its decay (tau_adapt or rho) and its strength kappa; one is missing."
             )
+        self.adaptation_start = float(check_number(adaptation_start, "adaptation_start"))
+        if self.adaptation_start and kappa is None:
+            raise InputError("adaptation_start belongs to adaptation: give kappa and tau_adapt.")
         self.normalised = isinstance(gain, str)
         if isinstance(gain, str):
             check_choice(gain, ("1-beta",), "gain")
@@ -203,6 +207,9 @@ class LIFLayer(SpikingLayer):
         parameters = self.parameters_now()
         if "adaptation" in names and parameters.rho is None:
             raise InputError("record='adaptation' needs a layer with adaptation: give kappa and tau_adapt.")
+        if self.adaptation_start and (state is None or state.adaptation is None):
+            start = x.new_full(x.shape[1:], self.adaptation_start)
+            state = (state or ops.LIFState())._replace(adaptation=start)
         output = ops.lif(
             x, **parameters._asdict(), delay=self.recurrence().delay, mask=mask, state=state, settings=self.settings,
             keep_potential=bool({"membrane", "potential"} & set(names)), keep_current="current" in names,
@@ -211,6 +218,28 @@ class LIFLayer(SpikingLayer):
         return LIFResult(
             output.spikes, output.state, {name: _trace(name, output, parameters, self.settings) for name in names}
         )
+
+    def step(self, x: Tensor, state: ops.LIFState | None = None) -> tuple[Tensor, ops.LIFState]:
+        """Run one step, for loops that change something between steps (online plasticity, a stream of samples).
+
+        The same as `run` on a sequence of one step, on every backend.
+
+        Parameters
+        ----------
+        x : Tensor
+            Input current of the step, (batch, *features).
+        state : LIFState, optional
+            State before it; at rest by default.
+
+        Returns
+        -------
+        spikes : Tensor
+            (batch, *features).
+        state : LIFState
+            State after it.
+        """
+        result = self.run(x[None], state)
+        return result.spikes[0], result.state
 
     def extra_repr(self) -> str:
         """Return what `repr` shows."""
@@ -245,7 +274,8 @@ class LIF(LIFLayer):
         s_t &= H(u_t - \theta_t), \quad \theta_t = \theta + \kappa \, a_t \\
         v_t &= u_t - \theta_t \, s_t
 
-    the last line being the default reset. The backward pass replaces the derivative of H by the surrogate's.
+    the last line being the default reset; ``reset_timing="next_step"`` takes :math:`\theta_t \, s_{t-1}` from
+    :math:`u_t` instead. The backward pass replaces the derivative of H by the surrogate's.
     Without `tau_syn` or `alpha` the current is the input; without `kappa` the threshold is constant.
 
     Parameters
@@ -269,7 +299,7 @@ class LIF(LIFLayer):
     reset : {"subtract", "zero", "none"}
         What a spike does to the membrane.
     reset_timing : {"same_step", "next_step"}
-        When; "next_step" is snnTorch's default.
+        When; "next_step" is snnTorch's default, and that of LSNN and SRNN.
     detach_reset : bool, default False
         Whether the reset carries no gradient.
     comparison : {">", ">="}
@@ -284,6 +314,8 @@ class LIF(LIFLayer):
         Time constant in seconds, or decay per step, of the adaptation.
     kappa : float, Tensor or Heterogeneity, optional
         Rise of the threshold per unit of adaptation.
+    adaptation_start : float, default 0
+        Adaptation before the first step.
     preserve_reset : bool, default False
         With a mask: whether a pending reset waits for the next ON step.
     surrogate : str or Surrogate, default "fast_sigmoid"
@@ -291,7 +323,7 @@ class LIF(LIFLayer):
     learn : str or sequence of str
         Numbers to learn: "tau_mem" or "beta", "tau_syn" or "alpha", "tau_adapt" or "rho", "threshold", "v_rest",
         "v_reset", "gain", "kappa". Time constants are learned as their logarithm, decays as their logit.
-    backend : {"auto", "reference", "numba"}
+    backend : {"auto", "reference", "numba", "triton"}
         "auto" takes the fastest that can do it; one that is named never gives way to another.
     dtype, device : optional
         As for torch's layers.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from spikeneuro._validation import check_number
 from spikeneuro.nn.adaptive_lif import AdaptiveLIF
+from spikeneuro.nn.lif import RecurrentLIF
 from spikeneuro.ops import surrogates
 
 __all__ = ["lsnn", "srnn"]
@@ -20,7 +21,9 @@ def lsnn(n_neurons: int, *, n_adaptive: int | None = None, dt: float = 0.001, **
     \theta_t) / \theta_t`. For sequential MNIST the authors took ``tau_adapt=0.7``, kappa 1.8 and ``refractory=5``.
 
     Their program compares the membrane of the step before with the threshold of this one, which their equations do not;
-    ``spike_timing="next_step"`` does so, too.
+    ``spike_timing="next_step"`` does so, too. The layer runs as a loop in torch, because its surrogate follows the
+    adapted threshold. Where another surrogate will do, `RecurrentLIF` with ``gain="1-beta"`` and
+    ``reset_timing="next_step"`` has these neurons, connected to themselves, on the fast backends.
 
     Parameters
     ----------
@@ -66,10 +69,12 @@ def lsnn(n_neurons: int, *, n_adaptive: int | None = None, dt: float = 0.001, **
     return AdaptiveLIF(n_neurons, dt=dt, **settings)
 
 
-def srnn(n_neurons: int, *, dt: float = 0.004, generator: torch.Generator | None = None, **options: Any) -> AdaptiveLIF:
+def srnn(n_neurons: int, *, dt: float = 0.004, generator: torch.Generator | None = None, **options: Any) -> RecurrentLIF:
     """Recurrent layer of SRNN: adaptive neurons whose two time constants are learned, each neuron's its own.
 
-    Threshold 0.01 rising by 1.8 per unit of adaptation, adaptation starting at 0.01, multi-Gaussian surrogate. Time
+    Threshold 0.01 rising by 1.8 per unit of adaptation, adaptation starting at 0.01, input scaled by ``1 - beta``, a reset
+    one step later by the threshold then in effect, multi-Gaussian surrogate: settings of `RecurrentLIF`, which runs them
+    on every backend. Recurrent weights start uniform with variance 1 / n, that of the authors' orthogonal ones. Time
     constants start normal, in steps: 20 with deviation 5 for the membrane, 150 with deviation 10 for the adaptation, as
     for the Heidelberg digits, whose steps were 4 ms; none below one step. Here they are learned as their logarithm and
     stay positive; the authors learned the time constants themselves, and started the membrane at random.
@@ -83,17 +88,17 @@ def srnn(n_neurons: int, *, dt: float = 0.004, generator: torch.Generator | None
     generator : torch.Generator, optional
         Where the time constants are drawn from; torch's global one by default, as for weights.
     **options
-        Those of `AdaptiveLIF`, in place of the above.
+        Those of `RecurrentLIF`, in place of the above.
 
     Returns
     -------
-    AdaptiveLIF
+    RecurrentLIF
         The layer.
 
     Raises
     ------
     InputError
-        As for `AdaptiveLIF`.
+        As for `RecurrentLIF`.
 
     References
     ----------
@@ -113,7 +118,7 @@ def srnn(n_neurons: int, *, dt: float = 0.004, generator: torch.Generator | None
 
     settings: dict[str, Any] = {
         "tau_mem": drawn(20.0, 5.0), "tau_adapt": drawn(150.0, 10.0), "threshold": 0.01, "kappa": 1.8,
-        "adaptation_start": 0.01, "recurrent": True, "bias": True, "surrogate": "multi_gaussian",
-        "learn": ("tau_mem", "tau_adapt"),
+        "adaptation_start": 0.01, "gain": "1-beta", "reset_timing": "next_step", "recurrent_scale": 3.0**0.5,
+        "surrogate": "multi_gaussian", "learn": ("tau_mem", "tau_adapt"),
     } | options  # fmt: skip
-    return AdaptiveLIF(n_neurons, dt=dt, **settings)
+    return RecurrentLIF(n_neurons, dt=dt, **settings)

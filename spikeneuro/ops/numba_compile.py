@@ -93,6 +93,33 @@ def prefetch_to_write(_context: Any, array: Any, _place: Any) -> Any:
     return _prefetch(array, write=True)
 
 
+@_intrinsic
+def bits_of_group(_context: Any, array: Any, _place: Any) -> Any:
+    """Which of the 16 elements from ``array[place]`` on differ from zero, as the lowest bits of a number."""
+    if not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C":
+        return None
+
+    def read(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = _array_of(signature.args[0])(context, builder, values[0]).data
+        group = ir.VectorType(data.type.pointee, 16)
+        pointer = builder.bitcast(builder.gep(data, [values[1]]), group.as_pointer())
+        elements = builder.load(pointer, align=array.dtype.bitwidth // 8)
+        differs = builder.fcmp_unordered("!=", elements, ir.Constant(group, [0.0] * 16))
+        return builder.zext(builder.bitcast(differs, ir.IntType(16)), ir.IntType(64))
+
+    return types.int64(array, types.intp), read
+
+
+@_intrinsic
+def lowest_bit(_context: Any, _bits: Any) -> Any:
+    """Place of the lowest bit of a number that is not 0."""
+
+    def count(_target: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), count
+
+
 def sources_stamp() -> str:
     """SHA-256 of the names and the content of all files of compiled functions beside this one."""
     found = hashlib.sha256()

@@ -42,7 +42,7 @@ def forward(
 ) -> None:  # fmt: skip
     """Fill spikes `s`, membranes `u` and, if they have rows, `currents` and `adaptations`; move `state` on."""
     scratch = np.empty((2, layout.width + PAD), x.dtype)
-    fired = np.empty(numbers.weight.shape[0], np.int64)
+    fired = np.empty((4, numbers.weight.shape[0]), np.int64)
     sweep(
         first_piece, last_piece, layout, choice, numbers, rhythm, x, state, s, u, currents, adaptations, scratch, fired
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spikeneuro.ops.numba_arguments import GROUP
 from spikeneuro.ops.numba_compile import cached_kernel, contracting_function, kernel_function
+from spikeneuro.ops.numba_products import list_places
 from spikeneuro.ops.threads import run_blocks
 
 _ROWS = 64  # rows of a block: their lists and results fit the first cache
@@ -96,15 +97,10 @@ def _weight_gradient_block(a: int, b: int, g: Any, places: Any, values: Any, end
 
 @kernel_function
 def list_inputs(row: Any, places: Any, values: Any) -> int:
-    """Write places and values of the elements of `row` that are not zero, and return their number.
-
-    Without a branch: where few neurons fire, the processor would guess wrong at nearly every one.
-    """
-    count, zero = 0, row.dtype.type(0.0)
-    for j in range(row.size):
-        places[count] = j
-        values[count] = row[j]
-        count += row[j] != zero
+    """Write places and values of the elements of `row` that are not zero, and return their number."""
+    count = list_places(row, places)
+    for k in range(count):
+        values[k] = row[places[k]]
     return count
 
 

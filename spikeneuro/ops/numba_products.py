@@ -8,7 +8,8 @@ product, except that neurons which are OFF have no gradient and are left out.
 
 from typing import Any
 
-from spikeneuro.ops.numba_compile import contracting_function, kernel_function
+from spikeneuro.ops.numba_arguments import GROUP
+from spikeneuro.ops.numba_compile import bits_of_group, contracting_function, kernel_function, lowest_bit
 
 #: Share of firing neurons above which the dense product is the faster one (benchmarks/speed).
 DENSE_ABOVE = 0.5
@@ -16,24 +17,43 @@ DENSE_ABOVE = 0.5
 
 @kernel_function
 def add_spikes(s: Any, outgoing: Any, drive: Any, fired: Any) -> None:
-    """Add to `drive` (samples * n) the rows of `outgoing` (n, n) of the neurons that fired in `s` (samples * n)."""
+    """Add to `drive` (samples * n) the rows of `outgoing` (n, n) of the neurons that fired in `s` (samples * n).
+
+    `fired` is room for the places of four samples, (4, n).
+    """
     n = outgoing.shape[0]
-    first = 0
-    while first < drive.size:
-        size = min(4 * n, drive.size - first)
-        count = 0
-        for k in range(first, first + size):
-            count += s[k] != 0
-        if size == 4 * n and count > DENSE_ABOVE * size:
-            add_rows(s[first : first + size], outgoing, drive[first : first + size])
-        elif count > 0:
-            for b in range(first, first + size, n):
-                count = 0
-                for k in range(n):
-                    fired[count] = k
-                    count += s[b + k] != 0
-                add_events(s[b : b + n], outgoing, fired[:count], drive[b : b + n])
-        first += size
+    samples = drive.size // n
+    for first in range(0, samples, 4):
+        last = min(first + 4, samples)
+        total, ends = 0, (0, 0, 0, 0)
+        for b in range(first, last):
+            count = list_places(s[b * n : (b + 1) * n], fired[b - first])
+            total += count
+            ends = (ends[1], ends[2], ends[3], count)
+        if last - first == 4 and total > DENSE_ABOVE * 4 * n:
+            add_rows(s[first * n : last * n], outgoing, drive[first * n : last * n])
+            continue
+        for b in range(first, last):
+            count = ends[4 - (last - b)]
+            add_events(s[b * n : (b + 1) * n], outgoing, fired[b - first, :count], drive[b * n : (b + 1) * n])
+
+
+@kernel_function
+def list_places(row: Any, places: Any) -> int:
+    """Write the places of `row` that are not zero to `places`, in their order, and return their number."""
+    count, zero = 0, row.dtype.type(0.0)
+    whole = row.size - row.size % GROUP
+    for first in range(0, whole, GROUP):
+        bits = bits_of_group(row, first)
+        while bits != 0:
+            places[count] = first + lowest_bit(bits)
+            count += 1
+            bits &= bits - 1
+    for j in range(whole, row.size):
+        if row[j] != zero:
+            places[count] = j
+            count += 1
+    return count
 
 
 @kernel_function
@@ -93,12 +113,18 @@ def product(g: Any, weight: Any, out: Any, active: Any, sparse: bool) -> None:
 
 @kernel_function
 def rows_in_use(rows: Any, n: int, active: Any) -> int:
-    """Write the places at which any of the samples in `rows` has a gradient, and return their number."""
-    count = 0
-    for j in range(n):
-        used = False
-        for first in range(0, rows.size, n):
-            used |= rows[first + j] != 0
+    """Write the places at which any of the four samples in `rows` has a gradient, and return their number."""
+    count, zero = 0, rows.dtype.type(0.0)
+    whole = n - n % GROUP
+    for first in range(0, whole, GROUP):
+        bits = bits_of_group(rows, first) | bits_of_group(rows, n + first)
+        bits |= bits_of_group(rows, 2 * n + first) | bits_of_group(rows, 3 * n + first)
+        while bits != 0:
+            active[count] = first + lowest_bit(bits)
+            count += 1
+            bits &= bits - 1
+    for j in range(whole, n):
+        used = (rows[j] != zero) | (rows[n + j] != zero) | (rows[2 * n + j] != zero) | (rows[3 * n + j] != zero)
         active[count] = j
         count += used
     return count

@@ -235,3 +235,20 @@ def test_sequential_works_without_any_reset():
 def test_mistakes_are_named(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+@pytest.mark.parametrize("make", [LIF, RecurrentLIF])
+def test_single_steps_equal_the_sequence(make, backend):
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    layer = make(5, tau_syn=0.01, tau_adapt=0.05, kappa=0.3, refractory=1, backend=backend).double()
+    x = torch.rand(12, 3, 5, generator=generator, dtype=F64) * 2
+    whole, state, steps = layer.run(x), None, []
+    for current in x:
+        spikes, state = layer.step(current, state)
+        steps.append(spikes)
+    assert torch.equal(torch.stack(steps), whole.spikes)
+    assert whole.spikes.any()
+    for a, b in zip(state, whole.state, strict=True):
+        assert a is None or torch.equal(a, b)

@@ -131,6 +131,7 @@ def test_opcheck_on_the_gpu(recurrent, adapts):
         numbers = numbers._replace(rho=leaf(3), kappa=leaf(3))
     if recurrent:
         numbers = numbers._replace(weight=leaf(3, 3))
-    call = Call(leaf(5, 2, 3), numbers, None, ops.LIFState(v=leaf(2, 3)), ops.LIFSettings(), 0, True, True, adapts, "triton")
+    state = ops.LIFState(v=leaf(2, 3))
+    call = Call(leaf(5, 2, 3), numbers, None, state, ops.LIFSettings(), 0, True, True, adapts, "triton")
     op = torch.ops.spikeneuro.recurrent_lif if recurrent else torch.ops.spikeneuro.lif
     assert set(torch.library.opcheck(op, registration.flatten(call)).values()) == {"SUCCESS"}
