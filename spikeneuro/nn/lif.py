@@ -12,9 +12,9 @@ from spikeneuro._validation import check_choice, check_number
 from spikeneuro.errors import InputError
 from spikeneuro.nn.base import LIFResult, SpikingLayer
 from spikeneuro.nn.decay import Decay, Value, values
+from spikeneuro.nn.traces import TRACES, trace
 from spikeneuro.ops import surrogates
 
-TRACES = ("membrane", "potential", "current", "adaptation", "threshold", "spikes")
 LEARNABLE = (
     "tau_mem", "beta", "tau_syn", "alpha", "tau_adapt", "rho",
     "threshold", "v_rest", "v_reset", "gain", "kappa",
@@ -216,7 +216,7 @@ class LIFLayer(SpikingLayer):
             keep_adaptation=parameters.rho is not None and bool(names), backend=self.backend,
         )  # fmt: skip
         return LIFResult(
-            output.spikes, output.state, {name: _trace(name, output, parameters, self.settings) for name in names}
+            output.spikes, output.state, {name: trace(name, output, parameters, self.settings) for name in names}
         )
 
     def step(self, x: Tensor, state: ops.LIFState | None = None) -> tuple[Tensor, ops.LIFState]:
@@ -248,16 +248,6 @@ class LIFLayer(SpikingLayer):
         if s.reset_timing != "same_step":
             shown += f", reset_timing={s.reset_timing!r}"
         return shown + (f", learn={self.learn}" if self.learn else "")
-
-
-def _trace(name: str, output: ops.LIFOutput, parameters: ops.LIFParameters, settings: ops.LIFSettings) -> Tensor:
-    if name == "membrane":
-        return ops.membrane(output, parameters, settings)
-    if name == "threshold":
-        return ops.thresholds(output, parameters).expand(output.spikes.shape)
-    trace = getattr(output, name)
-    assert isinstance(trace, Tensor)
-    return trace
 
 
 class LIF(LIFLayer):

@@ -69,12 +69,14 @@ def lsnn(n_neurons: int, *, n_adaptive: int | None = None, dt: float = 0.001, **
     return AdaptiveLIF(n_neurons, dt=dt, **settings)
 
 
-def srnn(n_neurons: int, *, dt: float = 0.004, generator: torch.Generator | None = None, **options: Any) -> RecurrentLIF:
+def srnn(
+    n_neurons: int, *, dt: float = 0.004, generator: torch.Generator | None = None, **options: Any
+) -> RecurrentLIF:
     """Recurrent layer of SRNN: adaptive neurons whose two time constants are learned, each neuron's its own.
 
-    Threshold 0.01 rising by 1.8 per unit of adaptation, adaptation starting at 0.01, input scaled by ``1 - beta``, a reset
-    one step later by the threshold then in effect, multi-Gaussian surrogate: settings of `RecurrentLIF`, which runs them
-    on every backend. Recurrent weights start uniform with variance 1 / n, that of the authors' orthogonal ones. Time
+    Threshold 0.01 rising by 1.8 per unit of adaptation, adaptation starting at 0.01, ``gain="1-beta"``, a reset in the
+    next step by the threshold then in effect, multi-Gaussian surrogate: settings of `RecurrentLIF`, which runs them on
+    every backend. Recurrent weights start uniform with variance 1 / n, that of the authors' orthogonal ones. Time
     constants start normal, in steps: 20 with deviation 5 for the membrane, 150 with deviation 10 for the adaptation, as
     for the Heidelberg digits, whose steps were 4 ms; none below one step. Here they are learned as their logarithm and
     stay positive; the authors learned the time constants themselves, and started the membrane at random.

@@ -70,9 +70,10 @@ def test_srnn_is_the_published_recurrence(seed):
         array(x), array(layer.weight), array(layer.bias),
         array(layer.membrane_decay.tau) / 0.004, array(layer.adaptation_decay.tau) / 0.004,
     )  # fmt: skip
-    spikes = layer(x)
-    assert np.array_equal(array(spikes), expected)
-    assert 0.02 < spikes.mean() < 0.98
+    for layer.backend in ("auto", "reference"):
+        spikes = layer(x)
+        assert np.array_equal(array(spikes), expected)
+        assert 0.02 < spikes.mean() < 0.98
 
 
 @pytest.mark.parametrize("compares_old", [False, True])
@@ -106,33 +107,70 @@ def test_surrogate_of_lsnn_is_scaled_by_the_threshold_in_effect():
     assert gradient.item() == pytest.approx((1 - alpha) * 0.3 * (1 - abs(v - thr) / thr) / thr)
 
 
-def test_without_adaptation_it_is_lif_with_a_reset_in_the_next_step():
-    torch.manual_seed(0)
+OPTIONS = {
+    "tau_mem": torch.linspace(0.005, 0.05, 9), "tau_adapt": torch.linspace(0.05, 0.4, 9), "kappa": 1.8, "dt": 0.001,
+    "surrogate": "multi_gaussian", "dtype": F64, "learn": ("tau_mem", "tau_adapt"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["numba", "reference"])
+@pytest.mark.parametrize(("recurrent", "delay"), [(False, 0), (True, 0), (True, 4)])
+@pytest.mark.parametrize("refractory", [0, 3])
+@pytest.mark.parametrize("start", [0.0, 0.01])
+def test_it_is_lif_with_a_reset_in_the_next_step(backend, recurrent, delay, refractory, start):
+    """Two implementations of one neuron: spikes, traces, gradients of input, weights and time constants."""
+    torch.manual_seed(delay)
     x = drive(200, 9, 0.6).requires_grad_()
-    adaptive = AdaptiveLIF(9, kappa=0.0, threshold=0.1, refractory=3, surrogate="atan", dtype=F64)
-    plain = LIF(
-        9, tau_mem=0.02, dt=0.001, gain="1-beta", threshold=0.1, reset_timing="next_step", refractory=3,
-        surrogate="atan", dtype=F64,
-    )  # fmt: skip
-    assert torch.equal(adaptive(x), plain(x))
-    assert adaptive(x).sum() > 50
-    gradients = [torch.autograd.grad((layer(x) * x.detach()).sum(), x)[0] for layer in (adaptive, plain)]
-    torch.testing.assert_close(*gradients)
+    options = OPTIONS | {"threshold": 0.01, "refractory": refractory, "adaptation_start": start}
+    family_options = options | {"gain": "1-beta", "reset_timing": "next_step", "backend": backend}
+    if recurrent:
+        step = AdaptiveLIF(9, recurrent=True, bias=True, delay=delay, **options)
+        family = RecurrentLIF(9, delay=delay, **family_options)
+    else:
+        step, family = AdaptiveLIF(9, **options), LIF(9, **family_options)
+    family.load_state_dict(step.state_dict(), strict=False)
+    ours, theirs = (layer.run(x, record=("membrane", "threshold")) for layer in (step, family))
+    assert torch.equal(ours.spikes, theirs.spikes)
+    assert 0.05 < ours.spikes.mean() < 0.95
+    for name in ("membrane", "threshold"):
+        torch.testing.assert_close(ours.traces[name], theirs.traces[name])
+    weights = torch.linspace(-1, 1, x.numel(), dtype=F64).reshape(x.shape)
+    names, gradients = dict(step.named_parameters()), []
+    assert set(names) == set(dict(family.named_parameters()))
+    for layer, run in ((step, ours), (family, theirs)):
+        loss = (run.spikes * weights).sum() + run.traces["membrane"].sum()
+        wanted = [x, *(layer.get_parameter(name) for name in names)]
+        gradients.append(torch.autograd.grad(loss, wanted))
+    for name, *both in zip(("x", *names), *gradients, strict=True):
+        assert both[0].abs().sum() > 0, name
+        torch.testing.assert_close(*both)
 
 
-def test_lif_with_adaptation_resets_otherwise():
-    """What the documentation says of the difference: theta of the spike's step, decayed, instead of the next one's."""
+def test_the_reset_takes_the_adapted_threshold():
+    """What the documentation says: theta of the spike's step, decayed, or in the next step that of the next, whole."""
     beta, rho, theta, kappa = math.exp(-1 / 20), math.exp(-1 / 200), 0.1, 1.8
     options = {"threshold": theta, "kappa": kappa, "tau_adapt": 0.2, "dt": 0.001, "tau_mem": 0.02, "dtype": F64}
     x = torch.full((40, 1, 1), 1.0, dtype=F64)
-    published = AdaptiveLIF(1, **options).run(x, record="membrane")
-    family = LIF(1, gain="1-beta", **options).run(x, record="potential")
-    first = int(published.spikes.flatten().nonzero()[0])
-    assert int(family.spikes.flatten().nonzero()[0]) == first
+    late, at_once = (
+        LIF(1, gain="1-beta", reset_timing=timing, **options).run(x, record="potential")
+        for timing in ("next_step", "same_step")
+    )
+    first = int(late.spikes.flatten().nonzero()[0])
+    assert int(at_once.spikes.flatten().nonzero()[0]) == first
     u = (1 - beta ** (first + 1)) * 1.0
     after = beta * u + (1 - beta)
-    assert published.traces["membrane"][first + 1].item() == pytest.approx(after - (theta + kappa * (1 - rho)))
-    assert family.traces["potential"][first + 1].item() == pytest.approx(after - beta * theta)
+    assert late.traces["potential"][first + 1].item() == pytest.approx(after - (theta + kappa * (1 - rho)))
+    assert at_once.traces["potential"][first + 1].item() == pytest.approx(after - beta * theta)
+
+
+def test_adaptation_starts_where_it_is_told_to():
+    layer = LIF(3, kappa=0.5, rho=0.9, adaptation_start=0.4)
+    x = torch.zeros(6, 2, 3)
+    result = layer.run(x, record="adaptation")
+    expected = 0.4 * 0.9 ** torch.arange(1, 7)
+    torch.testing.assert_close(result.traces["adaptation"], expected.reshape(6, 1, 1).expand(6, 2, 3))
+    more = layer.run(x, result.state, record="adaptation").traces["adaptation"]
+    torch.testing.assert_close(more, 0.9**6 * result.traces["adaptation"])
 
 
 def test_adaptation_of_constant_firing_settles_at_the_rate():
@@ -229,6 +267,7 @@ def test_delay_in_pieces(steps, cut):
         (lambda: AdaptiveLIF(3, delay=2), "belong to recurrent=True"),
         (lambda: AdaptiveLIF(3, self_connections=False), "belong to recurrent=True"),
         (lambda: AdaptiveLIF((3, 3), recurrent=True), "takes the number of neurons as shape"),
+        (lambda: LIF(3, adaptation_start=0.1), "adaptation_start belongs to adaptation"),
         (lambda: AdaptiveLIF(3, spike_timing="late"), "spike_timing='late' is unknown"),
         (lambda: AdaptiveLIF(3, threshold=0.0, relative_surrogate=True), "needs threshold above 0"),
         (lambda: AdaptiveLIF(3)(torch.zeros(4, 1, 3, dtype=F64)), "of AdaptiveLIF is torch.float32"),
