@@ -76,7 +76,7 @@ def lif(
         that the rhythm holds OFF, and the result's `potential` is None.
     keep_current, keep_adaptation : bool
         Whether to return these for every step.
-    backend : {"auto", "reference", "numba"}
+    backend : {"auto", "reference", "numba", "triton"}
         "auto" takes the fastest that can do it (see `choose_backend`); a backend named here never gives way.
 
     Returns

@@ -22,9 +22,9 @@ def event_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
 
     Where few neurons fire, the product and the gradient of the weights add the weights' rows (and the output's
     gradient) of the neurons that did, instead of multiplying by zeros. Chosen in each call, by a sample of rows: at
-    most a fifth of the inputs differ from zero, the layer has at least 32 outputs, and the input is on the CPU in
-    single or double precision. Otherwise, and for the gradient of the input, it is torch's dense product. The two
-    differ in the order of summation, so by rounding.
+    most a fifth of the inputs differ from zero, the layer has at least 32 outputs, the dense product would take at
+    least four million multiplications, and the input is on the CPU in single or double precision. Otherwise, and for
+    the gradient of the input, it is torch's dense product. The two differ in the order of summation, so by rounding.
 
     Parameters
     ----------

@@ -13,40 +13,43 @@ import numba
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
+from numba.core.compiler import Flags
 from numba.core.cpu import CPUTargetOptions
 from numba.core.options import TargetOptions
 from numba.np.arrayobj import make_array
 
 
-def _promise_of_no_overlap() -> dict[str, bool]:
-    """Numba's option by which arrays of one call do not overlap, as numba's own parallel loops promise.
+def _unnamed_options() -> dict[str, bool]:
+    """Options that numba has without a public name, as far as the installed release has them.
 
-    Without it each inner loop begins with a comparison of every two arrays, which costs more than a short loop itself.
-    Numba has the option but gives it no public name; in a release that keeps it elsewhere, kernels are only slower.
+    ``noalias`` promises that the arrays of one call do not overlap, as numba's own parallel loops do; without it each
+    inner loop begins with a comparison of every two arrays, which costs more than a short loop itself. ``_nrt=False``
+    leaves out the counting of references to slices, ``forceinline`` calls between kernel functions. A release that has
+    them elsewhere compiles slower kernels of the same result.
     """
-    if not hasattr(CPUTargetOptions, "noalias"):
-        mapping = getattr(TargetOptions, "Mapping", None)
-        if mapping is None:
-            return {}
+    if hasattr(Flags, "noalias") and not hasattr(CPUTargetOptions, "noalias"):
+        mapping: Any = TargetOptions.Mapping
         CPUTargetOptions.noalias = mapping("noalias")
-    return {"noalias": True}
+    wanted = {"noalias": True, "_nrt": False, "forceinline": True}
+    return {name: value for name, value in wanted.items() if hasattr(CPUTargetOptions, name)}
 
 
-_intrinsic: Any = extending.intrinsic
+_intrinsic: Any = extending.intrinsic  # none of these has type hints
 _array_of: Any = make_array
 _function_of: Any = cgutils.get_or_insert_function
 _njit: Any = numba.njit  # two of the options below are not in its public signature
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_UNNAMED = _unnamed_options()
 
 #: Compiles a function that kernels call. What it writes must not overlap with anything else that it is given. It has no
 #: memory of its own: counting references to each slice would cost more than the arithmetic on it.
-kernel_function = _njit(**_OPTIONS, **_promise_of_no_overlap(), forceinline=True, _nrt=False)
+kernel_function = _njit(**_OPTIONS, **_UNNAMED)
 
 #: Compiles one element of a loop that stands in several kernel functions.
-element_function = _njit(**_OPTIONS, forceinline=True, _nrt=False)
+element_function = _njit(**_OPTIONS, **{name: value for name, value in _UNNAMED.items() if name != "noalias"})
 
 #: As `kernel_function`, free to contract products and sums: for gradients, whose last bit follows no order.
-contracting_function = _njit(**_OPTIONS, **_promise_of_no_overlap(), fastmath={"contract"}, _nrt=False)
+contracting_function = _njit(**_OPTIONS, **_UNNAMED, fastmath={"contract"})
 
 
 @_intrinsic

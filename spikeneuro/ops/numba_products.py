@@ -132,7 +132,10 @@ def rows_in_use(rows: Any, n: int, active: Any) -> int:
 
 @contracting_function
 def four_products(rows: Any, weight: Any, active: Any, sparse: bool, out: Any) -> None:
-    """Add the products of four samples, four rows of the weights at a time: each is read once for all four."""
+    """Add the products of four samples, four rows of the weights at a time: each is read once for all four.
+
+    Rows are added one after the other, as in `one_product`: how samples are grouped does not change the result.
+    """
     n = weight.shape[0]
     ra, rb, rc, rd = rows[:n], rows[n : 2 * n], rows[2 * n : 3 * n], rows[3 * n :]
     oa, ob, oc, od = out[:n], out[n : 2 * n], out[2 * n : 3 * n], out[3 * n :]
@@ -147,10 +150,10 @@ def four_products(rows: Any, weight: Any, active: Any, sparse: bool, out: Any) -
         d0, d1, d2, d3 = rd[k0], rd[k1], rd[k2], rd[k3]
         for j in range(n):
             p, q, x, y = w0[j], w1[j], w2[j], w3[j]
-            oa[j] += (a0 * p + a1 * q) + (a2 * x + a3 * y)
-            ob[j] += (b0 * p + b1 * q) + (b2 * x + b3 * y)
-            oc[j] += (c0 * p + c1 * q) + (c2 * x + c3 * y)
-            od[j] += (d0 * p + d1 * q) + (d2 * x + d3 * y)
+            oa[j] = (((oa[j] + a0 * p) + a1 * q) + a2 * x) + a3 * y
+            ob[j] = (((ob[j] + b0 * p) + b1 * q) + b2 * x) + b3 * y
+            oc[j] = (((oc[j] + c0 * p) + c1 * q) + c2 * x) + c3 * y
+            od[j] = (((od[j] + d0 * p) + d1 * q) + d2 * x) + d3 * y
     for place in range(whole, active.size):
         k = active[place] if sparse else place
         w, a, b, c, d = weight[k], ra[k], rb[k], rc[k], rd[k]

@@ -41,6 +41,11 @@ class LIFSettings:
         Whether a pending reset waits for the next ON step of the rhythm; False loses it, as in the published code.
     surrogate : Surrogate
         Derivative of the spike.
+
+    Attributes
+    ----------
+    text : str
+        The settings in one line.
     """
 
     reset: str = "subtract"
@@ -52,6 +57,8 @@ class LIFSettings:
     refractory_integrates: bool = True
     preserve_reset: bool = False
     surrogate: Surrogate = field(default_factory=FastSigmoid)
+    #: The settings in one line, from which `from_text` makes them again: what the op takes in each call.
+    text: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
         check_choice(self.reset, RESETS, "reset")
@@ -63,17 +70,15 @@ class LIFSettings:
                 "zero_discards_input=True belongs to reset='zero' with reset_timing='next_step', "
                 f"got reset={self.reset!r} with reset_timing={self.reset_timing!r}."
             )
+        object.__setattr__(self, "text", self._written())
 
-    @functools.cached_property
-    def text(self) -> str:
-        """The settings in one line, from which `from_text` makes them again."""
-        known = SURROGATES.get(self.surrogate.name)
-        if known is not type(self.surrogate):
+    def _written(self) -> str:
+        if SURROGATES.get(self.surrogate.name) is not type(self.surrogate):
             raise InputError(
                 f"surrogate {self.surrogate!r} is not one of spikeneuro's ({', '.join(SURROGATES)}), which alone the "
                 "kernels know; write the neuron as a step with ops.spike to use one of your own."
             )
-        values = [getattr(self, field.name) for field in dataclasses.fields(self)[:-1]]
+        values = [getattr(self, choice.name) for choice in dataclasses.fields(self)[:-2]]  # before the surrogate
         numbers = ",".join(repr(value) for value in self.surrogate.parameters)
         return " ".join(map(str, [*values, self.surrogate.name, numbers]))
 

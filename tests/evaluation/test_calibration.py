@@ -21,7 +21,8 @@ from spikeneuro.evaluation.calibration import (
 @settings(max_examples=60, deadline=None)
 def test_curve_against_scikit_learn(seed, n, strategy):
     rng = np.random.default_rng(seed)
-    p = np.round(rng.random(n), 2)
+    # Ties on the edge of a bin only where edges are exact: rounding decides between quantiles.
+    p = np.round(rng.random(n), 2) if strategy == "uniform" else rng.random(n)
     event = (rng.random(n) < p).astype(int)
     event[:2] = 0, 1
     curve = reliability_curve(event, p, n_bins=10, strategy=strategy)

@@ -148,16 +148,17 @@ def test_single_precision_gives_the_same_bits_forward(layout, configuration, dty
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
-def test_result_does_not_depend_on_the_number_of_threads(n_threads):
-    layout = {"steps": 12, "batch": 5, "features": (700,), "shared": False, "carried": True, "recorded": False,
-              "seed": 5, **PLAIN}  # fmt: skip
+@pytest.mark.parametrize(("recurrent", "mask"), [(False, "none"), (True, "none"), (True, "shared")])
+def test_result_does_not_depend_on_the_number_of_threads(recurrent, mask, n_threads):
+    layout = {"steps": 12, "batch": 7, "features": (90,) if recurrent else (700,), "shared": False, "carried": True,
+              "recorded": False, "seed": 5, **PLAIN, "mask": mask}  # fmt: skip
     configuration = {"reset": "subtract", "reset_timing": "same_step", "refractory": 0}
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        expected = evaluate("numba", layout, configuration, torch.float32, recurrent=False)
+        expected = evaluate("numba", layout, configuration, torch.float32, recurrent)
         torch.set_num_threads(n_threads)
-        found = evaluate("numba", layout, configuration, torch.float32, recurrent=False)
+        found = evaluate("numba", layout, configuration, torch.float32, recurrent)
     finally:
         torch.set_num_threads(before)
     for a, b in zip(expected[0] + expected[1], found[0] + found[1], strict=True):
