@@ -7,8 +7,9 @@ shows them is gone, and serve the next result of that size.
 
 import itertools
 import mmap
+import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,61 @@ from spikeneuro._validation import check_number
 #: Bytes; below, the ordinary allocator keeps pages by itself.
 SMALLEST = 2**18
 _LIMIT = [2**30]
-# Least recently returned first. A list per size, so that taking one is a single atomic pop.
-_IDLE: "OrderedDict[int, list[mmap.mmap]]" = OrderedDict()
 # Buffers begin at different places of a page. A kernel reads and writes the same place of a dozen arrays in turn; were
 # all of these at the same place of their pages, they would drive each other out of the first-level cache.
 _SHIFT, _SHIFTS = 320, 12
 _COLOURS = itertools.cycle(range(0, _SHIFT * _SHIFTS, _SHIFT))
-_LOCK = threading.RLock()  # finalizers may run inside any allocation, this module's own included
+
+
+class _Pool:
+    """Buffers that wait for reuse, by size, those least recently returned first.
+
+    Finalizers run at any moment, inside this code too: they only append to `returned`, which is atomic.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.returned: deque[tuple[int, mmap.mmap]] = deque()
+        self.idle: OrderedDict[int, list[mmap.mmap]] = OrderedDict()
+        self.bytes = 0
+
+    def collect(self) -> None:
+        """Sort in what was returned and let go what is too much; called under the lock."""
+        while self.returned:
+            size, memory = self.returned.popleft()
+            self.idle.setdefault(size, []).append(memory)
+            self.idle.move_to_end(size)
+            self.bytes += size
+        while self.bytes > _LIMIT[0]:
+            size, memories = next(iter(self.idle.items()))
+            self.remove(size, memories)
+
+    def remove(self, size: int, memories: list[mmap.mmap]) -> mmap.mmap:
+        """Take a buffer out; called under the lock."""
+        memory = memories.pop()
+        if not memories:
+            del self.idle[size]
+        self.bytes -= size
+        return memory
+
+    def take(self, size: int) -> mmap.mmap | None:
+        """Return a buffer of that size, or None."""
+        with self.lock:
+            self.collect()
+            memories = self.idle.get(size)
+            return self.remove(size, memories) if memories else None
+
+
+_POOL = [_Pool()]
+
+
+def _forget() -> None:
+    """Begin with an empty pool: in a forked child, the lock may be held by a thread that is not there."""
+    _POOL[0] = _Pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class _Lease:
@@ -40,8 +89,8 @@ class _Lease:
 
     def __del__(self) -> None:
         del self.view
-        if _give_back is not None:  # else the interpreter is ending and has cleared this module
-            _give_back(self.memory, self.size)
+        if _POOL is not None:  # else the interpreter is ending and has cleared this module
+            _POOL[0].returned.append((self.size, self.memory))
 
 
 def empty(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
@@ -101,7 +150,8 @@ def set_limit(n_bytes: int) -> None:
         For a negative or fractional number.
     """
     _LIMIT[0] = int(check_number(n_bytes, "n_bytes", low=0, integer=True))
-    _trim()
+    with _POOL[0].lock:
+        _POOL[0].collect()
 
 
 def limit() -> int:
@@ -111,8 +161,10 @@ def limit() -> int:
 
 def idle_bytes() -> int:
     """Bytes that wait for reuse."""
-    with _LOCK:
-        return sum(size * len(memories) for size, memories in _IDLE.items())
+    pool = _POOL[0]
+    with pool.lock:
+        pool.collect()
+        return pool.bytes
 
 
 def size_class(needed: int) -> int:
@@ -123,14 +175,15 @@ def size_class(needed: int) -> int:
 
 
 def _take(size: int) -> mmap.mmap:
-    with _LOCK:
-        memories = _IDLE.get(size)
-        if memories:
-            memory = memories.pop()
-            if not memories:
-                del _IDLE[size]
-            return memory
-    memory = mmap.mmap(-1, size)
+    memory = _POOL[0].take(size)
+    return _new(size) if memory is None else memory
+
+
+def _new(size: int) -> mmap.mmap:
+    if not hasattr(mmap, "MAP_ANONYMOUS"):  # Windows, where processes do not fork
+        return mmap.mmap(-1, size)
+    # Private: Python's default would share the memory with forked processes, and large pages are rarely to be had so.
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         try:
             memory.madvise(mmap.MADV_HUGEPAGE)
@@ -138,21 +191,3 @@ def _take(size: int) -> mmap.mmap:
             # A kernel built without large pages: ordinary ones do, only slower.
             return memory
     return memory
-
-
-def _give_back(memory: mmap.mmap, size: int) -> None:
-    with _LOCK:
-        _IDLE.setdefault(size, []).append(memory)
-        _IDLE.move_to_end(size)
-    _trim()
-
-
-def _trim() -> None:
-    with _LOCK:
-        surplus = idle_bytes() - _LIMIT[0]
-        while surplus > 0 and _IDLE:
-            size, memories = next(iter(_IDLE.items()))
-            memories.pop()
-            if not memories:
-                del _IDLE[size]
-            surplus -= size

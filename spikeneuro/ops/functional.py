@@ -97,6 +97,8 @@ def lif(
     """
     settings = LIFSettings() if settings is None else settings
     _check_input(x, weight, delay, rho, kappa)
+    if bias is not None and weight is None:
+        raise InputError("bias belongs to recurrent connections: give weight too, or add the bias to the input.")
     numbers = {
         "beta": beta, "gain": gain, "threshold": threshold, "v_rest": v_rest, "v_reset": v_reset,
         "alpha": alpha, "rho": rho, "kappa": kappa, "weight": weight, "bias": bias,

@@ -24,7 +24,8 @@ def event_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     gradient) of the neurons that did, instead of multiplying by zeros. Chosen in each call, by a sample of rows: at
     most a fifth of the inputs differ from zero, the layer has at least 32 outputs, the dense product would take at
     least four million multiplications, and the input is on the CPU in single or double precision. Otherwise, and for
-    the gradient of the input, it is torch's dense product. The two differ in the order of summation, so by rounding.
+    the gradient of the input, it is torch's dense product. The two differ in the order of summation, so by rounding;
+    and a weight that is not finite does not show where its input is 0.
 
     Parameters
     ----------
@@ -56,8 +57,12 @@ def event_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
             f"an input of shape {tuple(x.shape)} does not end in the {weight.shape[-1]} inputs of weights of shape "
             f"{tuple(weight.shape)}."
         )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise InputError(f"a bias of shape {tuple(bias.shape)} does not fit {weight.shape[0]} outputs.")
     small = x.numel() * weight.shape[0] < _FEWEST_PRODUCTS or weight.shape[0] < FEWEST_OUTPUTS
-    if small or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or weight.dtype != x.dtype:
+    mixed = any(tensor.dtype != x.dtype for tensor in (weight, bias) if tensor is not None)
+    mixed = mixed or torch.is_autocast_enabled(x.device.type)
+    if small or mixed or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
         return functional.linear(x, weight, bias)
     result: Tensor = torch.ops.spikeneuro.event_linear(x, weight, bias)
     return result

@@ -20,7 +20,7 @@ def plain_adjoint(
 ) -> None:
     """Adjoint of `numba_steps.plain_step` for constant parameters: the gradients of the current and of `v` before."""
     real = u.dtype.type
-    one, zero = real(1.0), real(0.0)
+    one, zero, infinite = real(1.0), real(0.0), real(np.inf)
     keep = real(choice.mode != 2)
     less, to = (choice.mode == 1) & (not choice.detach), (choice.mode == 2) & (not choice.detach)
     inclusive = choice.inclusive
@@ -28,7 +28,7 @@ def plain_adjoint(
         hit = (u[j] > th[j]) | (inclusive & (u[j] == th[j]))
         back = gv[j]
         # Selected, not multiplied by 0: neurons that never fire have an infinite threshold.
-        change = choose(to, vz[j] - u[j], choose(less, -th[j], zero))
+        change = choose(to, vz[j] - u[j], choose(less & (th[j] < infinite), -th[j], zero))
         through = h[j] * (gs[j] + back * change)
         gu = back * choose(hit, keep, one) + gut[j] + through
         gx[j] = gain[j] * gu
@@ -74,14 +74,14 @@ def neuron_adjoint(
 ) -> None:  # fmt: skip
     """Adjoint of neuron j's step; an OFF neuron hands the gradient of its membrane on."""
     real = u.dtype.type
-    one, zero = real(1.0), real(0.0)
+    one, zero, infinite = real(1.0), real(0.0), real(np.inf)
     keep, subtracted = real(choice.mode != 2), choice.mode == 1
     less, to = subtracted & (not choice.detach), (choice.mode == 2) & (not choice.detach)
     on = m[j] != zero
     hit = ((u[j] > th[j]) | (choice.inclusive & (u[j] == th[j]))) & on
     back = gv[j]
     # Selected, not multiplied by 0: neurons that never fire have an infinite threshold.
-    change = choose(to, vz[j] - u[j], choose(less, -th[j], zero))
+    change = choose(to, vz[j] - u[j], choose(less & (th[j] < infinite), -th[j], zero))
     through = h[j] * (gst[j] + ring[j] + back * change)
     through = choose(on, through, zero)
     direct = back * choose(hit, keep, one) + gut[j]
@@ -104,7 +104,7 @@ def adaptive_adjoint(
     `u_before` and `s_first`.
     """
     real, n = u.dtype.type, u.size
-    one, zero = real(1.0), real(0.0)
+    one, zero, infinite = real(1.0), real(0.0), real(np.inf)
     keep, subtracted, zeroed = real(choice.mode != 2), choice.mode == 1, choice.mode == 2
     less, to = subtracted & (not choice.detach), zeroed & (not choice.detach)
     inclusive = choice.inclusive
@@ -114,7 +114,7 @@ def adaptive_adjoint(
     for j in range(n):
         th, on, back = base[j] + kappa[j] * a[j], m[j] != zero, gv[j]
         hit = ((u[j] > th) | (inclusive & (u[j] == th))) & on
-        change = choose(to, vz[j] - u[j], choose(less, -th, zero))
+        change = choose(to, vz[j] - u[j], choose(less & (th < infinite), -th, zero))
         through = h[j] * (gst[j] + before[j] + ring[j] + back * change)
         through = choose(on, through, zero)
         direct = back * choose(hit, keep, one) + gut[j]
@@ -178,7 +178,7 @@ def spike_adjoint(
 ) -> None:  # fmt: skip
     """Adjoint of firing and same-step reset; `hold` is what passes an OFF step on to the membrane before it."""
     real = u.dtype.type
-    one, zero = real(1.0), real(0.0)
+    one, zero, infinite = real(1.0), real(0.0), real(np.inf)
     here, carry = not choice.late, (not choice.late) & (not choice.detach)
     keep = real(not (here & (choice.mode == 2)))
     less, to = carry & (choice.mode == 1), carry & (choice.mode == 2)
@@ -188,7 +188,7 @@ def spike_adjoint(
         able = on & ((free[j] != zero) | (not gated))
         back = gv[j]
         direct = back * choose(s[j] != zero, keep, one) + gut[j]
-        change = choose(to, vz[j] - u[j], choose(less, -th[j], zero))
+        change = choose(to, vz[j] - u[j], choose(less & (th[j] < infinite), -th[j], zero))
         through = h[j] * (gs[j] + back * change)
         through = choose(able, through, zero)
         q[j] = through
@@ -280,13 +280,13 @@ def decay_adjoint(
 ) -> None:
     """Adjoint of the decay and of a late reset: gradients of the membrane `v` before the step and its pending reset."""
     n = gu.size
-    one = gu.dtype.type(1.0)
+    one, zero, infinite = gu.dtype.type(1.0), gu.dtype.type(0.0), gu.dtype.type(np.inf)
     beta, vz = numbers.beta[p : p + n], numbers.v_reset[p : p + n]
     for j in range(n):
         gv[j] = beta[j] * gu[j]
     if choice.late & (choice.mode == 1):
         for j in range(n):
-            gr[j] -= th[j] * gu[j]
+            gr[j] -= choose(th[j] < infinite, th[j], zero) * gu[j]
     elif choice.late & (not choice.discards):
         for j in range(n):
             gr[j] += gv[j] * (vz[j] - v[j])

@@ -17,7 +17,6 @@ class Layout(NamedTuple):
     period: int
     width: int  # longest piece
     block: int  # pieces that a thread carries through time together
-    samples: int  # samples in a period (recurrent layers)
 
 
 class Choice(NamedTuple):

@@ -71,7 +71,7 @@ def backward(gradients: Gradients, saved: Saved, call: Call, wanted: Sequence[bo
     gx = buffers.empty(tuple(like.shape), plan.kind)
     asked = Wanted(*wanted[1:9])
     learns = any(asked) or call.adapts
-    g_numbers = buffers.rows(8 if learns else 1, plan.columns if learns else 0, plan.kind)
+    g_numbers = buffers.rows(8, plan.columns if learns else 0, plan.kind)
     surrogate = call.settings.surrogate
     run_blocks(
         numba_backward.backward, plan.pieces, plan.layout, plan.choice, surrogate.code,
@@ -117,13 +117,13 @@ class _Plan:
         n = max(self.features.numel(), 1)
         period = n * -(-_SHORTEST // n)
         width = min(period, _LONGEST)
-        return Layout(period, width, max(_BLOCK // width, 1), 1)
+        return Layout(period, width, max(_BLOCK // width, 1))
 
     def _recurrent_layout(self) -> Layout:
         """Pieces of whole samples: four or more, which share each read of the weights, but one for each thread."""
         n, batch = max(self.features.numel(), 1), max(self.shape[1], 1)
         samples = min(max(4, _SHORTEST // n), -(-batch // torch.get_num_threads()))
-        return Layout(n * samples, n * samples, max(_BLOCK // (n * samples), 1), samples)
+        return Layout(n * samples, n * samples, max(_BLOCK // (n * samples), 1))
 
     def numbers(self, *, transposed: bool) -> Numbers:
         """Parameters spread over the features and repeated over the period."""
@@ -131,7 +131,7 @@ class _Plan:
         period = self.layout.period
         rows = buffers.rows(9, period, self.kind)[:, :period]
         for row, tensor in zip(rows, (*p[:8], p.bias), strict=True):
-            if tensor is not None:
+            if tensor is not None and self.columns:
                 row.reshape(-1, *self.features)[...] = tensor.detach().numpy()
         weight = self.no_weight if p.weight is None else _array(p.weight.t() if transposed else p.weight)
         beta, gain, threshold, v_rest, v_reset, alpha, rho, kappa, bias = rows
@@ -186,7 +186,9 @@ class _Plan:
 def _kept(plan: _Plan, saved: Saved, call: Call, wanted: Sequence[bool]) -> Kept:
     """What the forward pass left, and whether it is enough."""
     # Without a synapse and recurrence the current is the input.
-    current = saved.currents if saved.currents is not None or call.recurrent or call.parameters.alpha else call.x
+    current = (
+        saved.currents if saved.currents is not None or call.recurrent or call.parameters.alpha is not None else call.x
+    )
     needed = wanted[2] or wanted[6] or call.settings.zero_discards_input
     if needed and current is None:
         raise InputError("the gradients of alpha and gain need keep_current=True; spikeneuro.ops.lif sets it.")

@@ -22,8 +22,10 @@ _OUTPUTS = 512  # most columns that a thread adds to together: their gradient is
 
 
 def density(x: NDArray[Any]) -> float:
-    """Share of elements that are not zero, from up to 256 rows spread evenly."""
-    sample = x[:: max(len(x) // 256, 1)]
+    """Share of elements that are not zero, from up to 256 rows: spread evenly, but in step with nothing in the data."""
+    n = len(x)
+    # Multiples of the golden ratio, modulo 1, fall evenly and never in step with the batch.
+    sample = x if n <= 256 else x[(np.arange(256) * (0.6180339887498949 * n) % n).astype(np.int64)]
     return float(np.count_nonzero(sample)) / max(sample.size, 1)
 
 

@@ -43,15 +43,14 @@ def plain_step(
     """Integrate, fire and reset neurons without late reset, rhythm and refractory period."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
-    # After a spike: subtract gives 1 u - 1 th + 0 v_reset, zero gives 0 u - 0 th + 1 v_reset, each exact.
-    keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
+    subtracts, zeroes = choice.mode == 1, choice.mode == 2
     inclusive = choice.inclusive
     for j in range(u.size):
         uu = vr[j] + beta[j] * (v[j] - vr[j]) + gain[j] * cur[j]
         hit = (uu > th[j]) | (inclusive & (uu == th[j]))
         u[j] = uu
         s[j] = choose(hit, one, zero)
-        v[j] = choose(hit, keep * uu - less * th[j] + to * vz[j], uu)
+        v[j] = choose(hit, choose(subtracts, uu - th[j], choose(zeroes, vz[j], uu)), uu)
 
 
 @kernel_function
@@ -88,7 +87,7 @@ def adaptive_step(
     """Do as `masked_step`, with a threshold that adapts to the spikes of the step `before`, OFF neurons' too."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
-    keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
+    subtracts, zeroes = choice.mode == 1, choice.mode == 2
     inclusive = choice.inclusive
     for j in range(u.size):
         held = v[j]
@@ -101,7 +100,7 @@ def adaptive_step(
         a[j] = moved
         u[j] = uu
         s[j] = choose(hit, one, zero)
-        v[j] = choose(hit, keep * uu - less * th + to * vz[j], uu)
+        v[j] = choose(hit, choose(subtracts, uu - th, choose(zeroes, vz[j], uu)), uu)
 
 
 @element_function
@@ -111,7 +110,7 @@ def masked_neuron(
     """Integrate, fire and reset neuron j, or hold it."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
-    keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
+    subtracts, zeroes = choice.mode == 1, choice.mode == 2
     before = v[j]
     on = m[j] != zero
     uu = vr[j] + beta[j] * (before - vr[j]) + gain[j] * cur[j]
@@ -119,7 +118,7 @@ def masked_neuron(
     uu = choose(on, uu, before)
     u[j] = uu
     s[j] = choose(hit, one, zero)
-    v[j] = choose(hit, keep * uu - less * th[j] + to * vz[j], uu)
+    v[j] = choose(hit, choose(subtracts, uu - th[j], choose(zeroes, vz[j], uu)), uu)
 
 
 @kernel_function
@@ -130,10 +129,10 @@ def full_step(
     """Integrate, fire and reset neurons with any setting."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
-    keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
+    subtracts, zeroes = choice.mode == 1, choice.mode == 2
     inclusive, masked, late = choice.inclusive, choice.masked, choice.late
     late_zero = late & (choice.mode == 2) & (not choice.discards)
-    late_less = late & (choice.mode == 1)
+    late_less, infinite = late & (choice.mode == 1), real(np.inf)
     discards, holds, gated = choice.discards, choice.preserve & masked, choice.refractory > 0
     blind, period = gated & (not choice.integrates), real(choice.refractory)
     for j in range(u.size):
@@ -143,12 +142,12 @@ def full_step(
         drive = choose(blind & (not free), zero, cur[j])
         w = choose(late_zero, (one - due) * before + due * reset_to, before)
         uu = vr[j] + beta[j] * (w - vr[j]) + gain[j] * drive
-        uu = uu - choose(late_less, th[j] * due, zero)
+        uu = uu - choose(late_less & (th[j] < infinite), th[j] * due, zero)
         uu = choose(discards, (one - due) * uu + due * reset_to, uu)
         hit = ((uu > th[j]) | (inclusive & (uu == th[j]))) & free & on
         uu = choose(on, uu, before)
         fired = choose(hit, one, zero)
-        after = choose(hit, keep * uu - less * th[j] + to * reset_to, uu)
+        after = choose(hit, choose(subtracts, uu - th[j], choose(zeroes, reset_to, uu)), uu)
         u[j] = uu
         s[j] = fired
         v[j] = choose(late, uu, after)
@@ -181,14 +180,6 @@ def copy(source: Any, target: Any) -> None:
 
 
 @kernel_function
-def clear(target: Any) -> None:
-    """Set a piece to 0."""
-    zero = target.dtype.type(0.0)
-    for j in range(target.size):
-        target[j] = zero
-
-
-@kernel_function
 def fire(inclusive: bool, u: Any, th: Any, s: Any) -> None:
     """Write the spikes of plain neurons again from their membrane."""
     one, zero = u.dtype.type(1.0), u.dtype.type(0.0)
@@ -200,14 +191,14 @@ def fire(inclusive: bool, u: Any, th: Any, s: Any) -> None:
 def reset(choice: Choice, u: Any, s: Any, th: Any, vz: Any, v: Any) -> None:
     """Write the membrane after the reset again from what was saved of its step."""
     real = u.dtype.type
-    keep, less, to = real(choice.mode != 2), real(choice.mode == 1), real(choice.mode == 2)
+    subtracts, zeroes = choice.mode == 1, choice.mode == 2
     zero = real(0.0)
     if choice.late:
         for j in range(u.size):
             v[j] = u[j]
     else:
         for j in range(u.size):
-            v[j] = choose(s[j] != zero, keep * u[j] - less * th[j] + to * vz[j], u[j])
+            v[j] = choose(s[j] != zero, choose(subtracts, u[j] - th[j], choose(zeroes, vz[j], u[j])), u[j])
 
 
 @kernel_function

@@ -196,7 +196,7 @@ def _integrate(
         v = (1.0 - r) * v + r * p.v_reset
     u = p.v_rest + p.beta * (v - p.v_rest) + p.gain * i
     if r is not None and settings.reset == "subtract":
-        u = u - th * r
+        u = u - _finite(th) * r
     if r is not None and settings.zero_discards_input:
         u = (1.0 - r) * u + r * p.v_reset
     return u
@@ -207,10 +207,15 @@ def _reset(u: Tensor, s: Tensor, th: Tensor, p: LIFParameters, settings: LIFSett
     if settings.detach_reset:
         s = s.detach()
     if settings.reset == "subtract":
-        return u - th * s
+        return u - _finite(th) * s
     if settings.reset == "zero":
         return (1.0 - s) * u + s * p.v_reset
     return u
+
+
+def _finite(th: Tensor) -> Tensor:
+    """Threshold with 0 for the infinite one of neurons that never fire: that times 0 would not be a number."""
+    return torch.where(torch.isfinite(th), th, torch.zeros_like(th))
 
 
 def _pending(s: Tensor, r: Tensor | None, on: Tensor | None, settings: LIFSettings) -> Tensor | None:

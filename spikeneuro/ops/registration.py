@@ -28,7 +28,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
+from spikeneuro.errors import InputError
 from spikeneuro.ops import backend
 from spikeneuro.ops.backend import Call, Gradients, Saved
 from spikeneuro.ops.reference import lif_reference
@@ -287,6 +289,32 @@ def define(name: str, schema: str, run: Callable[..., Any], fake: Callable[..., 
     return getattr(torch.ops.spikeneuro, name).default
 
 
+class _Refusal(torch.autograd.Function):
+    """Identity on the first tensors, which depends on the others and cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, n: int, *tensors: Any) -> Any:  # noqa: ARG004 - torch calls it so
+        return tuple(tensor.view_as(tensor) for tensor in tensors[:n])
+
+    @staticmethod
+    def backward(ctx: Any, *_grads: Any) -> Any:  # noqa: ARG004 - torch calls it so
+        raise InputError("spikeneuro's ops cannot be differentiated twice; ops.lif_reference can.")
+
+
+def _refuse_second(found: Sequence[Tensor | None], causes: Sequence[Any]) -> Sequence[Tensor | None]:
+    """Gradients that raise when they are differentiated, rather than to be taken for constants."""
+    causes = [tensor for tensor in causes if isinstance(tensor, Tensor) and tensor.requires_grad]
+    given = [gradient for gradient in found if gradient is not None]
+    if not causes or not given:
+        return found
+    guarded = iter(_Refusal.apply(len(given), *given, *causes))  # type: ignore[no-untyped-call]
+    return [None if gradient is None else next(guarded) for gradient in found]
+
+
+def _has_tangent(argument: Any) -> bool:
+    return isinstance(argument, Tensor) and forward_ad.unpack_dual(argument).tangent is not None
+
+
 def differentiate(op: Any, save: Callable[..., None], backward: Callable[..., Any]) -> None:
     """Give an op its autograd formula.
 
@@ -312,13 +340,18 @@ def differentiate(op: Any, save: Callable[..., None], backward: Callable[..., An
             return output
 
         @staticmethod
-        @torch.autograd.function.once_differentiable
         def backward(ctx: Any, *grads: Any) -> Any:
-            return (None, *backward(ctx, *grads))
+            with torch.no_grad():
+                found = backward(ctx, *grads)
+            if torch.is_grad_enabled():  # someone means to differentiate these gradients
+                found = _refuse_second(found, [*grads, *ctx.saved_tensors])
+            return (None, *found)
 
     Node.__name__ = Node.__qualname__ = f"{op._opname}_backward"
 
     def run(keys: Any, *arguments: Any) -> Any:
+        if forward_ad._current_level >= 0 and any(_has_tangent(argument) for argument in arguments):
+            raise InputError("spikeneuro's ops have no forward-mode derivative; ops.lif_reference has one.")
         if torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments):
             return Node.apply(keys, *arguments)  # type: ignore[no-untyped-call]
         return below(keys, arguments)

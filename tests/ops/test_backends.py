@@ -224,3 +224,69 @@ def test_a_piece_without_steps_leaves_the_state(backend):
     assert output.spikes.shape == output.potential.shape == output.current.shape == (0, 2, 3)
     for before, after in zip(state, output.state, strict=True):
         assert (before is None and after is None) or torch.equal(before, after)
+
+
+@pytest.mark.parametrize("name", ["beta", "gain", "threshold", "alpha", "rho", "kappa"])
+def test_one_learned_number_beside_fixed_ones(name):
+    """What the backward pass needs follows from what learns, here a single number or none."""
+    found = {}
+    for backend in ("reference", "numba"):
+        generator = torch.Generator().manual_seed(0)
+        x = (2 * torch.rand(9, 2, 7, generator=generator)).requires_grad_()
+        numbers = {
+            key: 0.3 + 0.5 * torch.rand(7, generator=generator)
+            for key in ("beta", "gain", "threshold", "alpha", "rho", "kappa")
+        }
+        plain = ops.lif(x, **numbers, backend=backend).spikes.sum()
+        (first,) = torch.autograd.grad(plain, x)
+        numbers[name] = numbers[name].requires_grad_()
+        learned = ops.lif(x, **numbers, backend=backend).spikes.sum()
+        found[backend] = first, *torch.autograd.grad(learned, [x, numbers[name]])
+    for a, b in zip(*found.values(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("timing", ["same_step", "next_step"])
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_an_infinite_threshold_never_fires(backend, reset, timing):
+    x = torch.rand(8, 2, 20, dtype=torch.float64, requires_grad=True)
+    beta = torch.full((20,), 0.9, dtype=torch.float64, requires_grad=True)
+    settings = ops.LIFSettings(reset=reset, reset_timing=timing)
+    output = ops.lif(x, beta=beta, threshold=x.new_full((), torch.inf), settings=settings, backend=backend)
+    gradients = torch.autograd.grad(output.potential.sum(), [x, beta])
+    expected = ops.lif(x, beta=beta, threshold=1e300, settings=settings, backend=backend)
+    assert not output.spikes.any()
+    assert torch.equal(output.potential, expected.potential)
+    for a, b in zip(gradients, torch.autograd.grad(expected.potential.sum(), [x, beta]), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float64, torch.bfloat16, torch.int64])
+def test_a_mask_of_any_type(dtype):
+    x = torch.rand(9, 3, 40)
+    mask = torch.rand(9, 1, 40, generator=torch.Generator().manual_seed(0)) < 0.4
+    expected = ops.lif(x, beta=0.9, mask=mask, backend="reference").spikes
+    assert torch.equal(ops.lif(x, beta=0.9, mask=mask.to(dtype), backend="numba").spikes, expected)
+
+
+def test_a_membrane_that_is_not_asked_for_changes_nothing():
+    x = torch.rand(50, 16, 512, requires_grad=True)  # large enough for reused memory, poisoned here
+    mask = (torch.rand(50, 1, 512, generator=torch.Generator().manual_seed(0)) < 0.1).float()
+    for _ in range(3):
+        ops.lif(torch.full((50, 16, 512), torch.nan), beta=0.9)
+    found = [ops.lif(x, beta=0.9, mask=mask, keep_potential=keep) for keep in (True, False)]
+    assert found[1].potential is None
+    assert torch.equal(found[0].spikes, found[1].spikes)
+    gradients = [torch.autograd.grad(output.spikes.sum(), x)[0] for output in found]
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_second_and_forward_derivatives_are_refused(backend):
+    x = torch.rand(5, 2, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(ops.lif(x, beta=0.9, backend=backend).spikes.sum(), x, create_graph=True)
+    with pytest.raises(InputError, match="cannot be differentiated twice"):
+        gradient.square().sum().backward()
+    with pytest.raises(InputError, match="no forward-mode"):
+        torch.func.jvp(lambda x: ops.lif(x, beta=0.9, backend=backend).spikes, (x.detach(),), (x.detach(),))

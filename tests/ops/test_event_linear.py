@@ -89,3 +89,20 @@ def test_the_ledger_counts_it_as_the_linear_layer():
 def test_mistakes_are_named():
     with pytest.raises(InputError, match="does not end in the 5 inputs"):
         ops.event_linear(torch.rand(3, 4), torch.rand(2, 5))
+
+
+def test_a_bias_that_does_not_fit_is_refused():
+    with pytest.raises(InputError, match="bias of shape"):
+        ops.event_linear(torch.zeros(2000, 512), torch.zeros(64, 512), torch.ones(1))
+
+
+def test_autocast_decides_the_type_at_every_size():
+    layer = EventLinear(512, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert {layer(torch.zeros(rows, 512)).dtype for rows in (10, 2000)} == {torch.bfloat16}
+
+
+def test_the_sample_is_not_in_step_with_the_batch():
+    x = torch.zeros(512, 256, 8)
+    x[:, 1:] = 1  # all samples of the batch but the first
+    assert numba_linear.density(x.reshape(-1, 8).numpy()) > 0.9
