@@ -1,41 +1,96 @@
 """Threads for compiled kernels that release the interpreter lock.
 
-A small pool of our own rather than numba's threading layers: those abort when two Python threads enter them at once
-or when the process forks, while this pool is made anew in a forked child and takes calls from any thread.
+Kernels run on the threads of torch's own OpenMP runtime where that can be reached: these wait for work by spinning for
+some milliseconds, so that on few cores any other thread would have to share a core with one that does nothing.
+Elsewhere, and in a forked child, where OpenMP's threads are gone and its runtime would wait for them, a small pool
+serves. Numba's threading layers are not used: those abort when two Python threads enter them at once or when the
+process forks, while here calls may come from any thread.
 """
 
+import ctypes
+import itertools
+import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
-_POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
-
-
 _SMALL = 2**16  # operations, some ten microseconds: what it takes to wake another thread
+_POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
+# In a child of multiprocessing the runtime may have been forked before this module was imported.
+_BORN = os.getpid() if multiprocessing.parent_process() is None else None
+_REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def run_blocks(kernel: Callable[..., None], n_blocks: int, *arguments: Any, work: int = _SMALL) -> None:
     """Call ``kernel(first, last, *arguments)`` over contiguous shares of `n_blocks` blocks.
 
-    As many shares as `torch.get_num_threads` allows; the calling thread takes the first, and all where the `work`
-    (operations, roughly) is not worth another thread.
+    As many shares as `torch.get_num_threads` allows; all are taken by the calling thread where the `work` (operations,
+    roughly) is not worth another one.
     """
     n_threads = min(torch.get_num_threads(), n_blocks) if work >= _SMALL else 1
     if n_threads <= 1:
         kernel(0, n_blocks, *arguments)
         return
     bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
-    pool = _pool(n_threads - 1)
-    futures = [pool.submit(kernel, bounds[k], bounds[k + 1], *arguments) for k in range(1, n_threads)]
+    shares = [(bounds[k], bounds[k + 1]) for k in range(n_threads)]
+    openmp = _openmp() if os.getpid() == _BORN else None
+    if openmp is None:
+        _run_in_pool(kernel, shares, arguments)
+    else:
+        _run_in_region(openmp, kernel, shares, arguments)
+
+
+def _run_in_region(
+    openmp: Any, kernel: Callable[..., None], shares: list[tuple[int, int]], arguments: tuple[Any, ...]
+) -> None:
+    """Run the shares in one parallel region of OpenMP."""
+    turn, failures = itertools.count(), []
+
+    def region(_data: int) -> None:
+        # A region may get fewer threads than it asked for: whoever is done takes what is left.
+        while (k := next(turn)) < len(shares):
+            try:
+                kernel(*shares[k], *arguments)
+            except BaseException as error:  # noqa: BLE001 - it cannot pass through the runtime; raised below
+                failures.append(error)
+
+    openmp(_REGION(region), None, len(shares), 0)
+    if failures:
+        raise failures[0]
+
+
+def _run_in_pool(kernel: Callable[..., None], shares: list[tuple[int, int]], arguments: tuple[Any, ...]) -> None:
+    """Run the shares in a pool of threads, the first in this one."""
+    pool = _pool(len(shares) - 1)
+    futures = [pool.submit(kernel, *share, *arguments) for share in shares[1:]]
     try:
-        kernel(0, bounds[1], *arguments)
+        kernel(*shares[0], *arguments)
     finally:
         wait(futures)
     for future in futures:
         future.result()
+
+
+@cache
+def _openmp() -> Any:
+    """Entry of the OpenMP runtime that torch has loaded; None where there is none that can be found."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return None
+    loaded = {line.split()[-1] for line in maps.read_text().splitlines() if "omp" in line.rpartition("/")[2]}
+    torch_own = str(Path(torch.__file__).parent.parent)
+    for path in sorted(loaded, key=lambda path: not path.startswith(torch_own)):
+        if Path(path).name.startswith(("libgomp", "libiomp5")):
+            entry = ctypes.CDLL(path).GOMP_parallel
+            entry.argtypes = (_REGION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+            entry.restype = None
+            return entry
+    return None
 
 
 def _pool(n_workers: int) -> ThreadPoolExecutor:
