@@ -290,3 +290,35 @@ def test_second_and_forward_derivatives_are_refused(backend):
         gradient.square().sum().backward()
     with pytest.raises(InputError, match="no forward-mode"):
         torch.func.jvp(lambda x: ops.lif(x, beta=0.9, backend=backend).spikes, (x.detach(),), (x.detach(),))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(layout=LAYOUT, configuration=CONFIGURATION, recurrent=st.booleans(), cut=st.integers(0, 9))
+def test_pieces_equal_the_whole_and_samples_do_not_mix(layout, configuration, recurrent, cut):
+    layout = layout | ({"features": (21,)} if recurrent else {})
+    x, numbers, state, mask, generator = draw(layout, configuration, torch.float64, recurrent)
+    by_sample = layout["mask"] == "by sample"
+    options = {"settings": ops.LIFSettings(**configuration), "delay": layout["delay"] if recurrent else 0}
+
+    def run(x, state, mask):
+        with torch.no_grad():
+            return ops.lif(x, **numbers, **options, state=state, mask=mask, backend="numba")
+
+    def steps(mask, first, last):
+        return mask if mask is None or mask.dim() < x.dim() else mask[first:last]
+
+    whole, cut = run(x, state, mask), min(cut, len(x))
+    early = run(x[:cut], state, steps(mask, 0, cut))
+    late = run(x[cut:], early.state, steps(mask, cut, len(x)))
+    assert torch.equal(torch.cat([early.spikes, late.spikes]), whole.spikes)
+    assert torch.equal(torch.cat([early.potential, late.potential]), whole.potential)
+    for a, b in zip(late.state, whole.state, strict=True):
+        assert a is None or torch.equal(a, b)
+
+    order = torch.randperm(x.shape[1], generator=generator)
+    axes = ops.LIFState(0, 0, 0, 1, 0, 0)  # where the parts of the state have the batch
+    shuffled = ops.LIFState(
+        *(None if part is None else part.index_select(axis, order) for part, axis in zip(state, axes, strict=True))
+    )
+    again = run(x[:, order], shuffled, mask[:, order] if by_sample else mask)
+    assert torch.equal(again.spikes, whole.spikes[:, order])

@@ -147,3 +147,25 @@ def test_runs_in_concurrent_threads():
     with multiprocessing.pool.ThreadPool(4) as pool:
         found = pool.map(_train_once, [1, 2, 1, 2, 1, 2])
     assert found == [_train_once(seed) for seed in (1, 2, 1, 2, 1, 2)]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_runs_in_workers_of_a_data_loader(method, tmp_path):
+    script = tmp_path / "load.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from spikeneuro import ops\n"
+        "def fire(seed):\n"
+        "    x = torch.rand(40, 4, 600, generator=torch.Generator().manual_seed(seed))\n"
+        "    return ops.lif(x, beta=0.9, backend='numba').spikes\n"
+        "class Spikes(torch.utils.data.Dataset):\n"
+        "    def __len__(self): return 6\n"
+        "    def __getitem__(self, seed): return fire(seed)\n"
+        "if __name__ == '__main__':\n"
+        "    torch.set_num_threads(2)\n"
+        "    expected = [fire(seed) for seed in range(6)]\n"
+        "    loader = torch.utils.data.DataLoader(Spikes(), batch_size=None, num_workers=2,\n"
+        "                                         multiprocessing_context=sys.argv[1])\n"
+        "    for a, b in zip(loader, expected, strict=True): assert torch.equal(a, b)\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", str(script), method], check=True, timeout=200)
