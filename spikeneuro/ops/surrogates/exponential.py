@@ -39,7 +39,7 @@ class Sigmoid(Surrogate):
         return 0.5 + self.amplitude * (torch.sigmoid(self.slope * x) - 0.5)
 
     def gradient(self, x: Tensor) -> Tensor:
-        """Return ``amplitude * slope * p * (1 - p)``, from ``exp(-slope * |x|)``, which neither overflows nor cancels."""
+        """Return ``amplitude * slope * p * (1 - p)``, from ``exp(-slope * |x|)``: no overflow, no cancellation."""
         e = torch.exp(-self.slope * x.abs())
         return self.amplitude * self.slope * e / (1.0 + e).square()
 
