@@ -55,9 +55,7 @@ def _case(size: Size, backend: str, at_least: dict[str, float]) -> Case:
         # The default surrogate is replaced by the one that ours and the peers have in common.
         return nn.LIF((), beta=peers.BETA, surrogate=peers.surrogate(), backend=backend)
 
-    nets = {OURS_DENSE: build(weights, ours)}
-    if hasattr(nn, "EventLinear"):
-        nets[OURS_EVENTS] = build(weights, ours, after_spikes=nn.EventLinear)
+    nets = {OURS_DENSE: build(weights, ours), OURS_EVENTS: build(weights, ours, after_spikes=nn.EventLinear)}
     neurons = {peers.SNNTORCH: peers.SnnTorchLeaky, peers.SPIKINGJELLY: peers.SpikingJellyLIF}
     for name, make in neurons.items():
         if name in peers.installed():

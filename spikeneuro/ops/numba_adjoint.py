@@ -11,6 +11,7 @@ import numpy as np
 
 from spikeneuro.ops.numba_arguments import GROUP, Choice, Numbers, Wanted
 from spikeneuro.ops.numba_compile import choose, element_function, kernel_function
+from spikeneuro.ops.numba_steps import after_spike, copy, fires
 from spikeneuro.ops.numba_surrogates import surrogate_gradient
 
 
@@ -23,9 +24,8 @@ def plain_adjoint(
     one, zero, infinite = real(1.0), real(0.0), real(np.inf)
     keep = real(choice.mode != 2)
     less, to = (choice.mode == 1) & (not choice.detach), (choice.mode == 2) & (not choice.detach)
-    inclusive = choice.inclusive
     for j in range(u.size):
-        hit = (u[j] > th[j]) | (inclusive & (u[j] == th[j]))
+        hit = fires(choice, u[j], th[j])
         back = gv[j]
         # Selected, not multiplied by 0: neurons that never fire have an infinite threshold.
         change = choose(to, vz[j] - u[j], choose(less & (th[j] < infinite), -th[j], zero))
@@ -78,7 +78,7 @@ def neuron_adjoint(
     keep, subtracted = real(choice.mode != 2), choice.mode == 1
     less, to = subtracted & (not choice.detach), (choice.mode == 2) & (not choice.detach)
     on = m[j] != zero
-    hit = ((u[j] > th[j]) | (choice.inclusive & (u[j] == th[j]))) & on
+    hit = fires(choice, u[j], th[j]) & on
     back = gv[j]
     # Selected, not multiplied by 0: neurons that never fire have an infinite threshold.
     change = choose(to, vz[j] - u[j], choose(less & (th[j] < infinite), -th[j], zero))
@@ -105,15 +105,14 @@ def adaptive_adjoint(
     """
     real, n = u.dtype.type, u.size
     one, zero, infinite = real(1.0), real(0.0), real(np.inf)
-    keep, subtracted, zeroed = real(choice.mode != 2), choice.mode == 1, choice.mode == 2
-    less, to = subtracted & (not choice.detach), zeroed & (not choice.detach)
-    inclusive = choice.inclusive
+    keep, subtracted = real(choice.mode != 2), choice.mode == 1
+    less, to = subtracted & (not choice.detach), (choice.mode == 2) & (not choice.detach)
     beta, gain, base = numbers.beta[p : p + n], numbers.gain[p : p + n], numbers.threshold[p : p + n]
     vr, vz = numbers.v_rest[p : p + n], numbers.v_reset[p : p + n]
     rho, kappa = numbers.rho[p : p + n], numbers.kappa[p : p + n]
     for j in range(n):
         th, on, back = base[j] + kappa[j] * a[j], m[j] != zero, gv[j]
-        hit = ((u[j] > th) | (inclusive & (u[j] == th))) & on
+        hit = fires(choice, u[j], th) & on
         change = choose(to, vz[j] - u[j], choose(less & (th < infinite), -th, zero))
         through = h[j] * (gst[j] + before[j] + ring[j] + back * change)
         through = choose(on, through, zero)
@@ -122,9 +121,8 @@ def adaptive_adjoint(
         lowered = -through - choose(subtracted & hit, back, zero)
         adapted = ga[j] + kappa[j] * lowered + gat[j]
         th_b, u_b = base[j] + kappa[j] * a_before[j], u_before[j]
-        hit_b = ((u_b > th_b) | (inclusive & (u_b == th_b))) & (m_before[j] != zero)
-        after = choose(subtracted, u_b - th_b, choose(zeroed, vz[j], u_b))
-        v_b = choose(hit_b & (not rest), after, u_b)
+        hit_b = fires(choice, u_b, th_b) & (m_before[j] != zero)
+        v_b = choose(hit_b & (not rest), after_spike(choice, u_b, th_b, vz[j]), u_b)
         s_b = choose(rest, s_first[j], choose(hit_b, one, zero))
         gu[j] = whole
         gx[j] = gain[j] * whole
@@ -139,12 +137,10 @@ def adaptive_adjoint(
 @kernel_function
 def decay_gradient(choice: Choice, u: Any, m: Any, th: Any, vr: Any, vz: Any, gu: Any, row: Any) -> None:
     """Add to `row` the gradient of beta; `u` and `m` are membrane and mask of the step before."""
-    zero, inclusive = u.dtype.type(0.0), choice.inclusive
-    subtracted, zeroed = choice.mode == 1, choice.mode == 2
+    zero = u.dtype.type(0.0)
     for j in range(u.size):
-        hit = ((u[j] > th[j]) | (inclusive & (u[j] == th[j]))) & (m[j] != zero)
-        after = choose(subtracted, u[j] - th[j], choose(zeroed, vz[j], u[j]))
-        row[j] += gu[j] * (choose(hit, after, u[j]) - vr[j])
+        hit = fires(choice, u[j], th[j]) & (m[j] != zero)
+        row[j] += gu[j] * (choose(hit, after_spike(choice, u[j], th[j], vz[j]), u[j]) - vr[j])
 
 
 @kernel_function
@@ -154,14 +150,11 @@ def gather(choice: Choice, gst: Any, before: Any, ring: Any, m: Any, gr: Any, gs
     `gr` becomes the part that goes on to the pending reset of the step before, where an OFF step left it waiting.
     """
     zero = gs.dtype.type(0.0)
-    for j in range(gs.size):
-        gs[j] = gst[j]
+    copy(gst, gs)
     if choice.adapts:
-        for j in range(gs.size):
-            gs[j] += before[j]
+        add(before, gs)
     if choice.recurrent:
-        for j in range(gs.size):
-            gs[j] += ring[j]
+        add(ring, gs)
     if choice.late:
         waits = choice.preserve & choice.masked
         if not choice.detach:
@@ -214,7 +207,7 @@ def late_threshold_adjoint(r: Any, gu: Any, gth: Any) -> None:
 
 
 @kernel_function
-def parameter_adjoint(  # noqa: C901, one flat case per parameter
+def parameter_adjoint(
     choice: Choice, wanted: Wanted, p: int, numbers: Numbers, s: Any, r: Any, w: Any, drive: Any, gv: Any, gu: Any,
     gth: Any, at: Any, first: int, g: Any,
 ) -> None:  # fmt: skip
@@ -224,36 +217,24 @@ def parameter_adjoint(  # noqa: C901, one flat case per parameter
     parameters' places begin at `p`, the columns at `first`.
     """
     n = gu.size
-    one = gu.dtype.type(1.0)
-    beta, vr = numbers.beta[p : p + n], numbers.v_rest[p : p + n]
+    last, beta = first + n, numbers.beta[p : p + n]
     if wanted.beta:
-        row = g[0, first : first + n]
-        for j in range(n):
-            row[j] += gu[j] * (w[j] - vr[j])
+        decayed_gradient(w, numbers.v_rest[p : p + n], gu, g[0, first:last])
     if wanted.gain:
-        row = g[1, first : first + n]
-        for j in range(n):
-            row[j] += gu[j] * drive[j]
+        multiply_add(gu, drive, g[1, first:last])
     if wanted.threshold:
-        row = g[2, first : first + n]
-        for j in range(n):
-            row[j] += gth[j]
+        add(gth, g[2, first:last])
     if wanted.v_rest:
-        row = g[3, first : first + n]
-        for j in range(n):
-            row[j] += (one - beta[j]) * gu[j]
+        decay_to_rest(beta, gu, g[3, first:last])
     if wanted.v_reset & (choice.mode == 2):
-        row = g[4, first : first + n]
+        row = g[4, first:last]
         if not choice.late:
-            for j in range(n):
-                row[j] += s[j] * gv[j]
+            multiply_add(s, gv, row)
         elif not choice.discards:
             for j in range(n):
                 row[j] += r[j] * beta[j] * gu[j]
     if wanted.kappa:
-        row = g[7, first : first + n]
-        for j in range(n):
-            row[j] += gth[j] * at[j]
+        multiply_add(gth, at, g[7, first:last])
 
 
 @kernel_function
@@ -266,8 +247,7 @@ def discard_adjoint(
     beta, gain = numbers.beta[p : p + n], numbers.gain[p : p + n]
     vr, vz = numbers.v_rest[p : p + n], numbers.v_reset[p : p + n]
     if wanted:
-        for j in range(n):
-            g_reset[j] += r[j] * gu[j]
+        multiply_add(r, gu, g_reset)
     for j in range(n):
         gr[j] += gu[j] * (vz[j] - (vr[j] + beta[j] * (w[j] - vr[j]) + gain[j] * drive[j]))
     for j in range(n):
@@ -293,8 +273,7 @@ def decay_adjoint(
         for j in range(n):
             gv[j] *= one - r[j]
     if choice.masked:
-        for j in range(n):
-            gv[j] += hold[j]
+        add(hold, gv)
 
 
 @kernel_function
@@ -312,29 +291,18 @@ def drive_adjoint(choice: Choice, gain: Any, free: Any, gu: Any, gx: Any) -> Non
 @kernel_function
 def current_adjoint(wanted: bool, alpha: Any, previous: Any, gi: Any, gx: Any, g_alpha: Any) -> None:
     """Adjoint of the synaptic current: `gx` becomes the gradient of its drive, `gi` that of the current before."""
-    n = gi.size
-    for j in range(n):
-        gx[j] += gi[j]
+    add(gi, gx)
     if wanted:
-        for j in range(n):
-            g_alpha[j] += gx[j] * previous[j]
-    for j in range(n):
+        multiply_add(gx, previous, g_alpha)
+    for j in range(gi.size):
         gi[j] = alpha[j] * gx[j]
 
 
 @kernel_function
 def adaptation_adjoint(
-    wanted: bool,
-    rho: Any,
-    kappa: Any,
-    a_before: Any,
-    s_before: Any,
-    gth: Any,
-    gat: Any,
-    ga: Any,
-    before: Any,
+    wanted: bool, rho: Any, kappa: Any, a_before: Any, s_before: Any, gth: Any, gat: Any, ga: Any, before: Any,
     g_rho: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Adjoint of the adaptation: `before` becomes the gradient of the spikes of the step before."""
     n = ga.size
     one = ga.dtype.type(1.0)
@@ -373,14 +341,14 @@ def decay_to_rest(beta: Any, gu: Any, row: Any) -> None:
 @kernel_function
 def reset_gradient(choice: Choice, u: Any, th: Any, m: Any, gv: Any, row: Any) -> None:
     """Add a step's share to the gradient of the value that a spike resets the membrane to."""
-    zero, inclusive = u.dtype.type(0.0), choice.inclusive
+    zero = u.dtype.type(0.0)
     for j in range(row.size):
-        hit = ((u[j] > th[j]) | (inclusive & (u[j] == th[j]))) & (m[j] != zero)
+        hit = fires(choice, u[j], th[j]) & (m[j] != zero)
         row[j] += choose(hit, gv[j], zero)
 
 
 @kernel_function
-def start_gradient(v: Any, vr: Any, gu: Any, row: Any) -> None:
-    """Add the first step's share to the gradient of the membrane's decay."""
+def decayed_gradient(v: Any, vr: Any, gu: Any, row: Any) -> None:
+    """Add a step's share to the gradient of the membrane's decay; `v` is the membrane that decayed."""
     for j in range(row.size):
         row[j] += gu[j] * (v[j] - vr[j])

@@ -17,6 +17,7 @@ from spikeneuro.ops.numba_adjoint import (
     decay_adjoint,
     decay_gradient,
     decay_to_rest,
+    decayed_gradient,
     discard_adjoint,
     drive_adjoint,
     gather,
@@ -27,7 +28,6 @@ from spikeneuro.ops.numba_adjoint import (
     plain_adjoint,
     reset_gradient,
     spike_adjoint,
-    start_gradient,
     threshold_adjoint,
 )
 from spikeneuro.ops.numba_arguments import (
@@ -197,7 +197,7 @@ def same_step_piece(
             decay_gradient(choice, kept.potential[t - 1, a:b], m_before, th, numbers.v_rest[o:e], vz, gu,
                            g_numbers[0, a:b])  # fmt: skip
         elif wanted.beta:
-            start_gradient(start.v[a:b], numbers.v_rest[o:e], gu, g_numbers[0, a:b])
+            decayed_gradient(start.v[a:b], numbers.v_rest[o:e], gu, g_numbers[0, a:b])
     if wanted.gain:
         multiply_add(gu, kept.currents[t, a:b], g_numbers[1, a:b])
     if wanted.threshold:
@@ -230,7 +230,7 @@ def any_adjoint(
         s = kept.spikes[t, a:b]
     else:
         s = scratch[9, :n]
-        fire(choice.inclusive, u, th, s)
+        fire(choice, u, th, s)
     gv, gr = adjoint.v[a:b], adjoint.pending[a:b]
     gather(choice, gst[a:b], adjoint.before[a:b], adjoint.history[t % adjoint.history.shape[0], a:b], m, gr, gs)
     surrogate_gradient(code, surrogate, u, th, h)
@@ -268,10 +268,9 @@ def pending(
     elif kept.spikes.shape[0] > 0:
         before = kept.spikes[t - 1, a : a + n]
     else:
-        fire(choice.inclusive, kept.potential[t - 1, a : a + n], numbers.threshold[p : p + n], r)
+        fire(choice, kept.potential[t - 1, a : a + n], numbers.threshold[p : p + n], r)
         return
-    for j in range(n):
-        r[j] = before[j]
+    copy(before, r)
 
 
 @kernel_function
@@ -288,27 +287,24 @@ def membrane_before(
     b, q = a + n, p + n
     vz = numbers.v_reset[p:q]
     if t == 0:
-        for j in range(n):
-            v[j] = start.v[a + j]
+        copy(start.v[a:b], v)
     else:
         u = kept.potential[t - 1, a:b]
         if choice.adapts:
             thresholds(numbers, p, q, kept.adaptations[t - 1, a:b], th)
         else:
-            for j in range(n):
-                th[j] = numbers.threshold[p + j]
+            copy(numbers.threshold[p:q], th)
         if kept.spikes.shape[0] > 0:
             s = kept.spikes[t - 1, a:b]
         else:
             s = w  # room
-            fire(choice.inclusive, u, th, s)
+            fire(choice, u, th, s)
         reset(choice, u, s, th, vz, v)
     if choice.late & (choice.mode == 2) & (not choice.discards):
         for j in range(n):
             w[j] = (one - r[j]) * v[j] + r[j] * vz[j]
     else:
-        for j in range(n):
-            w[j] = v[j]
+        copy(v, w)
 
 
 @kernel_function

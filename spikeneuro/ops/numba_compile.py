@@ -37,7 +37,7 @@ def _unnamed_options() -> dict[str, bool]:
 _intrinsic: Any = extending.intrinsic  # none of these has type hints
 _array_of: Any = make_array
 _function_of: Any = cgutils.get_or_insert_function
-_njit: Any = numba.njit  # two of the options below are not in its public signature
+_njit: Any = numba.njit  # the options below are not in its public signature
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _UNNAMED = _unnamed_options()
 

@@ -89,9 +89,7 @@ def sweep(
 @kernel_function
 def recurrent_drive(x: Any, before: Any, numbers: Numbers, o: int, e: int, drive: Any, fired: Any) -> None:
     """Write input, bias and the weighted spikes of an earlier step."""
-    bias = numbers.bias[o:e]
-    for j in range(drive.size):
-        drive[j] = bias[j]
+    copy(numbers.bias[o:e], drive)
     add_spikes(before, numbers.weight, drive, fired)
     for j in range(drive.size):
         drive[j] += x[j]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spikeneuro.ops.numba_arguments import GROUP
 from spikeneuro.ops.numba_compile import cached_kernel, contracting_function, kernel_function
 from spikeneuro.ops.numba_products import list_places
+from spikeneuro.ops.numba_steps import copy
 from spikeneuro.ops.threads import run_blocks
 
 _ROWS = 64  # rows of a block: their lists and results fit the first cache
@@ -56,8 +57,7 @@ def _product(first: int, last: int, x: Any, outgoing: Any, bias: Any, y: Any) ->
 def _product_rows(first: int, last: int, x: Any, outgoing: Any, bias: Any, y: Any, places: Any, values: Any) -> None:
     for m in range(first, last):
         out = y[m]
-        for j in range(out.size):
-            out[j] = bias[j]
+        copy(bias, out)
         add_rows(outgoing, places, values, list_inputs(x[m], places, values), out)
 
 

@@ -36,6 +36,18 @@ def ask_for_groups(groups: Any, row: Any) -> None:
             prefetch(row, np.uint64(k * GROUP))
 
 
+@element_function
+def fires(choice: Choice, u: Any, th: Any) -> Any:
+    """Whether a membrane is above its threshold."""
+    return (u > th) | (choice.inclusive & (u == th))
+
+
+@element_function
+def after_spike(choice: Choice, u: Any, th: Any, vz: Any) -> Any:
+    """Membrane after the reset of a spike. Selected, not multiplied by 0: thresholds may be infinite."""
+    return choose(choice.mode == 1, u - th, choose(choice.mode == 2, vz, u))
+
+
 @kernel_function
 def plain_step(
     choice: Choice, cur: Any, v: Any, beta: Any, gain: Any, th: Any, vr: Any, vz: Any, s: Any, u: Any
@@ -43,14 +55,12 @@ def plain_step(
     """Integrate, fire and reset neurons without late reset, rhythm and refractory period."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
-    subtracts, zeroes = choice.mode == 1, choice.mode == 2
-    inclusive = choice.inclusive
     for j in range(u.size):
         uu = vr[j] + beta[j] * (v[j] - vr[j]) + gain[j] * cur[j]
-        hit = (uu > th[j]) | (inclusive & (uu == th[j]))
+        hit = fires(choice, uu, th[j])
         u[j] = uu
         s[j] = choose(hit, one, zero)
-        v[j] = choose(hit, choose(subtracts, uu - th[j], choose(zeroes, vz[j], uu)), uu)
+        v[j] = choose(hit, after_spike(choice, uu, th[j], vz[j]), uu)
 
 
 @kernel_function
@@ -87,20 +97,18 @@ def adaptive_step(
     """Do as `masked_step`, with a threshold that adapts to the spikes of the step `before`, OFF neurons' too."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
-    subtracts, zeroes = choice.mode == 1, choice.mode == 2
-    inclusive = choice.inclusive
     for j in range(u.size):
         held = v[j]
         on = m[j] != zero
         moved = rho[j] * a[j] + (one - rho[j]) * before[j]
         th = base[j] + kappa[j] * moved
         uu = vr[j] + beta[j] * (held - vr[j]) + gain[j] * cur[j]
-        hit = ((uu > th) | (inclusive & (uu == th))) & on
+        hit = fires(choice, uu, th) & on
         uu = choose(on, uu, held)
         a[j] = moved
         u[j] = uu
         s[j] = choose(hit, one, zero)
-        v[j] = choose(hit, choose(subtracts, uu - th, choose(zeroes, vz[j], uu)), uu)
+        v[j] = choose(hit, after_spike(choice, uu, th, vz[j]), uu)
 
 
 @element_function
@@ -110,15 +118,14 @@ def masked_neuron(
     """Integrate, fire and reset neuron j, or hold it."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
-    subtracts, zeroes = choice.mode == 1, choice.mode == 2
     before = v[j]
     on = m[j] != zero
     uu = vr[j] + beta[j] * (before - vr[j]) + gain[j] * cur[j]
-    hit = ((uu > th[j]) | (choice.inclusive & (uu == th[j]))) & on
+    hit = fires(choice, uu, th[j]) & on
     uu = choose(on, uu, before)
     u[j] = uu
     s[j] = choose(hit, one, zero)
-    v[j] = choose(hit, choose(subtracts, uu - th[j], choose(zeroes, vz[j], uu)), uu)
+    v[j] = choose(hit, after_spike(choice, uu, th[j], vz[j]), uu)
 
 
 @kernel_function
@@ -129,8 +136,7 @@ def full_step(
     """Integrate, fire and reset neurons with any setting."""
     real = u.dtype.type
     one, zero = real(1.0), real(0.0)
-    subtracts, zeroes = choice.mode == 1, choice.mode == 2
-    inclusive, masked, late = choice.inclusive, choice.masked, choice.late
+    masked, late = choice.masked, choice.late
     late_zero = late & (choice.mode == 2) & (not choice.discards)
     late_less, infinite = late & (choice.mode == 1), real(np.inf)
     discards, holds, gated = choice.discards, choice.preserve & masked, choice.refractory > 0
@@ -144,10 +150,10 @@ def full_step(
         uu = vr[j] + beta[j] * (w - vr[j]) + gain[j] * drive
         uu = uu - choose(late_less & (th[j] < infinite), th[j] * due, zero)
         uu = choose(discards, (one - due) * uu + due * reset_to, uu)
-        hit = ((uu > th[j]) | (inclusive & (uu == th[j]))) & free & on
+        hit = fires(choice, uu, th[j]) & free & on
         uu = choose(on, uu, before)
         fired = choose(hit, one, zero)
-        after = choose(hit, choose(subtracts, uu - th[j], choose(zeroes, reset_to, uu)), uu)
+        after = choose(hit, after_spike(choice, uu, th[j], reset_to), uu)
         u[j] = uu
         s[j] = fired
         v[j] = choose(late, uu, after)
@@ -180,25 +186,22 @@ def copy(source: Any, target: Any) -> None:
 
 
 @kernel_function
-def fire(inclusive: bool, u: Any, th: Any, s: Any) -> None:
+def fire(choice: Choice, u: Any, th: Any, s: Any) -> None:
     """Write the spikes of plain neurons again from their membrane."""
     one, zero = u.dtype.type(1.0), u.dtype.type(0.0)
     for j in range(u.size):
-        s[j] = choose((u[j] > th[j]) | (inclusive & (u[j] == th[j])), one, zero)
+        s[j] = choose(fires(choice, u[j], th[j]), one, zero)
 
 
 @kernel_function
 def reset(choice: Choice, u: Any, s: Any, th: Any, vz: Any, v: Any) -> None:
     """Write the membrane after the reset again from what was saved of its step."""
-    real = u.dtype.type
-    subtracts, zeroes = choice.mode == 1, choice.mode == 2
-    zero = real(0.0)
+    zero = u.dtype.type(0.0)
     if choice.late:
-        for j in range(u.size):
-            v[j] = u[j]
+        copy(u, v)
     else:
         for j in range(u.size):
-            v[j] = choose(s[j] != zero, choose(subtracts, u[j] - th[j], choose(zeroes, vz[j], u[j])), u[j])
+            v[j] = choose(s[j] != zero, after_spike(choice, u[j], th[j], vz[j]), u[j])
 
 
 @kernel_function

@@ -57,6 +57,6 @@ def test_an_edit_in_a_function_that_a_kernel_calls_is_compiled(copied) -> None:
     assert run(copied) == [0, 1]  # kept, so the change below has something to outdate
     steps = copied / "numba_steps.py"
     text = steps.read_text()
-    assert "uu > th[j]" in text
-    steps.write_text(text.replace("uu > th[j]", "uu >= th[j]"))
+    assert "(u > th)" in text
+    steps.write_text(text.replace("(u > th)", "(u >= th)"))
     assert run(copied) == [2, 0]
