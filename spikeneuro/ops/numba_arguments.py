@@ -11,6 +11,13 @@ from typing import Any, NamedTuple
 from spikeneuro.ops.numba_compile import kernel_function
 
 
+class Team(NamedTuple):
+    """Who does the work of a call: OpenMP's threads or, with no entry, the calling one; and in how many shares."""
+
+    entry: int  # address of `GOMP_parallel`
+    shares: int
+
+
 class Layout(NamedTuple):
     """How columns are cut."""
 
@@ -68,6 +75,10 @@ class Rhythm(NamedTuple):
     groups: Any
     every: Any  # the same for neurons that are all looked at, (1, groups of the period)
     by_column: bool  # the mask differs between samples
+
+
+#: Bytes from which a result is written past the caches: more than a reader would still find there.
+STREAMED_FROM = 2**24
 
 
 class State(NamedTuple):
@@ -137,6 +148,20 @@ def piece_bounds(piece: int, columns: int, period: int, width: int) -> tuple[int
     offset = part * width
     first = row * period + offset
     return first, offset, max(min(width, period - offset, columns - first), 0)
+
+
+@kernel_function
+def groups_place(rhythm: Rhythm, t: int, o: int) -> tuple[int, int]:
+    """Row and first place of a piece's groups at step t."""
+    return min(t, rhythm.groups.shape[0] - 1), o // GROUP
+
+
+@kernel_function
+def can_stream(array: Any, layout: Layout) -> bool:
+    """Whether a result (time, columns) is to be written past the caches, and can be."""
+    aligned = array.ctypes.data % 64 == 0 and array.shape[1] % GROUP == 0
+    whole = layout.period % GROUP == 0 and layout.width % GROUP == 0
+    return array.size * array.itemsize >= STREAMED_FROM and aligned and whole
 
 
 @kernel_function

@@ -41,25 +41,43 @@ from spikeneuro.ops.numba_arguments import (
     Numbers,
     Rhythm,
     State,
+    Team,
     Wanted,
+    can_stream,
+    groups_place,
     mask_place,
     piece_bounds,
 )
-from spikeneuro.ops.numba_compile import cached_kernel, choose, kernel_function
+from spikeneuro.ops.numba_compile import cached_kernel, choose, finish_streams, kernel_function, share_function
 from spikeneuro.ops.numba_products import product
-from spikeneuro.ops.numba_steps import ask_for, ask_for_groups, ask_to_write, copy, fire, reset, thresholds
+from spikeneuro.ops.numba_steps import ask_for, ask_for_groups, ask_to_write, copy, fire, reset, stream, thresholds
 from spikeneuro.ops.numba_surrogates import surrogate_gradient
+from spikeneuro.ops.numba_threads import share_out
 
 
 @cached_kernel
 def backward(
+    team: Team, first_piece: int, last_piece: int, layout: Layout, choice: Choice, code: int, surrogate: Any,
+    numbers: Numbers, rhythm: Rhythm, kept: Kept, start: State, flow: Flow, adjoint: Adjoint, wanted: Wanted, gx: Any,
+    g_numbers: Any,
+) -> None:  # fmt: skip
+    """Fill the gradients of the input `gx`; move `adjoint` to the first step; add to `g_numbers` (8, columns)."""
+    arguments = (
+        layout, choice, code, surrogate, numbers, rhythm, kept, start, flow, adjoint, wanted, gx, g_numbers
+    )  # fmt: skip
+    if not share_out(some_pieces, team, first_piece, last_piece, arguments):
+        raise MemoryError
+
+
+@share_function
+def some_pieces(
     first_piece: int, last_piece: int, layout: Layout, choice: Choice, code: int, surrogate: Any, numbers: Numbers,
     rhythm: Rhythm, kept: Kept, start: State, flow: Flow, adjoint: Adjoint, wanted: Wanted, gx: Any, g_numbers: Any,
 ) -> None:  # fmt: skip
-    """Fill the gradients of the input `gx`; move `adjoint` to the first step; add to `g_numbers` (8, columns)."""
+    """Do what `backward` does for some of the pieces."""
     steps = gx.shape[0]
     swept = choice.refractory > 0 or (choice.late and choice.masked)
-    scratch = np.empty((11, layout.width + PAD), gx.dtype)
+    scratch = np.empty((12, layout.width + PAD), gx.dtype)
     active = np.empty(numbers.weight.shape[0], np.int64)
     due = np.empty((steps if swept else 0, layout.width), gx.dtype)
     free = np.ones((steps if swept else 1, layout.width), gx.dtype)
@@ -75,6 +93,7 @@ def sweep(
 ) -> None:  # fmt: skip
     """Run all blocks back through time; `scratch`, `active`, `due` and `free` are room for a piece."""
     steps, columns = gx.shape
+    streams = can_stream(gx, layout)
     for block in range(first_piece, last_piece, layout.block):
         if due.shape[0] > 0:  # a block is one piece then
             entering(block, layout, choice, rhythm, kept.spikes, start, due, free, scratch)
@@ -82,11 +101,17 @@ def sweep(
             for piece in range(block, min(block + layout.block, last_piece)):
                 a, o, n = piece_bounds(piece, columns, layout.period, layout.width)
                 ask_for_inputs(max(t - 1, 0), a, o, n, choice, rhythm, kept, flow)
-                ask_to_write(gx[max(t - 1, 0), a : a + n])
+                if not streams:
+                    ask_to_write(gx[max(t - 1, 0), a : a + n])
+                g_drive = scratch[11, :n] if streams else gx[t, a : a + n]
                 neurons(t, a, o, n, choice, code, surrogate, numbers, rhythm, kept, start, flow, adjoint, wanted, due,
-                        free, scratch, gx[t], g_numbers)  # fmt: skip
+                        free, scratch, g_drive, g_numbers)  # fmt: skip
                 inputs(t, a, o, n, choice, numbers, kept, start, flow, adjoint, wanted, active, scratch,
-                       gx[t, a : a + n], g_numbers)  # fmt: skip
+                       g_drive, g_numbers)  # fmt: skip
+                if streams:
+                    stream(g_drive, gx[t, a : a + n])
+    if streams:
+        finish_streams()
 
 
 @kernel_function
@@ -94,7 +119,8 @@ def ask_for_inputs(t: int, a: int, o: int, n: int, choice: Choice, rhythm: Rhyth
     """Ask for what the adjoint of step t will read."""
     b, row = a + n, t if flow.spikes.shape[0] > 1 else 0
     if choice.masked and not choice.adapts:
-        groups = rhythm.groups[min(t, rhythm.groups.shape[0] - 1), o // GROUP :]
+        step, first = groups_place(rhythm, t, o)
+        groups = rhythm.groups[step, first:]
         ask_for_groups(groups, kept.potential[t, a:b])
         ask_for_groups(groups, flow.spikes[row, a:b])
     else:
@@ -145,7 +171,7 @@ def neurons(
         th, h = numbers.threshold[o:e], scratch[1, :n]
         surrogate_gradient(code, surrogate, kept.potential[t, a:b], th, h)
         plain_adjoint(choice, kept.potential[t, a:b], th, numbers.v_reset[o:e], numbers.beta[o:e], numbers.gain[o:e],
-                      gst[a:b], gut[a:b], h, adjoint.v[a:b], gx[a:b])  # fmt: skip
+                      gst[a:b], gut[a:b], h, adjoint.v[a:b], gx)  # fmt: skip
         return
     if choice.late or choice.refractory > 0:
         any_adjoint(t, a, o, n, choice, code, surrogate, numbers, rhythm, kept, start, gst, gut, adjoint, wanted, due,
@@ -184,7 +210,7 @@ def same_step_piece(
         gat = flow.adaptations[t if flow.adaptations.shape[0] > 1 else 0, a:b]
         adaptive_adjoint(
             choice, t == 0, numbers, o, u, at, m, gst[a:b], adjoint.before[a:b], ring, gut[a:b], gat, h, gv,
-            adjoint.adaptation[a:b], gx[a:b], gu, gth, u_before, a_before, m_before, start.history[choice.delay, a:b],
+            adjoint.adaptation[a:b], gx, gu, gth, u_before, a_before, m_before, start.history[choice.delay, a:b],
             g_numbers[0, a:b], g_numbers[6, a:b],
         )  # fmt: skip
     else:
@@ -192,7 +218,7 @@ def same_step_piece(
         step = 0 if flow.has_potential else min(t, rhythm.groups.shape[0] - 1)
         groups = (rhythm.every if flow.has_potential else rhythm.groups)[step, o // GROUP :]
         masked_adjoint(choice, code, surrogate, groups, u, th, vz, m, beta, numbers.gain[o:e], gst[a:b], ring, gut[a:b],
-                       h, gv, gx[a:b], gu, gth)  # fmt: skip
+                       h, gv, gx, gu, gth)  # fmt: skip
         if wanted.beta and t > 0:
             decay_gradient(choice, kept.potential[t - 1, a:b], m_before, th, numbers.v_rest[o:e], vz, gu,
                            g_numbers[0, a:b])  # fmt: skip
@@ -252,7 +278,7 @@ def any_adjoint(
         late_threshold_adjoint(r, gu, gth)
     parameter_adjoint(choice, wanted, o, numbers, s, r, w, drive, gv, gu, gth, at, a, g_numbers)
     decay_adjoint(choice, numbers, o, th, r, vp, gu, hold, gr, gv)
-    drive_adjoint(choice, numbers.gain[o:e], can, gu, gx[a:b])
+    drive_adjoint(choice, numbers.gain[o:e], can, gu, gx)
 
 
 @kernel_function

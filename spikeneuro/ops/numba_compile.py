@@ -34,7 +34,8 @@ def _unnamed_options() -> dict[str, bool]:
     return {name: value for name, value in wanted.items() if hasattr(CPUTargetOptions, name)}
 
 
-_intrinsic: Any = extending.intrinsic  # none of these has type hints
+#: `numba.extending.intrinsic`; neither it nor the next has type hints.
+intrinsic: Any = extending.intrinsic
 _array_of: Any = make_array
 _function_of: Any = cgutils.get_or_insert_function
 _njit: Any = numba.njit  # the options below are not in its public signature
@@ -52,7 +53,7 @@ element_function = _njit(**_OPTIONS, **{name: value for name, value in _UNNAMED.
 contracting_function = _njit(**_OPTIONS, **_UNNAMED, fastmath={"contract"})
 
 
-@_intrinsic
+@intrinsic
 def choose(_context: Any, condition: Any, one: Any, other: Any) -> Any:
     """Select between two values that are both computed: ``one if condition else other`` without a branch.
 
@@ -84,19 +85,19 @@ def _prefetch(array: Any, *, write: bool) -> Any:
     return types.void(array, types.uint64), ask
 
 
-@_intrinsic
+@intrinsic
 def prefetch(_context: Any, array: Any, _place: Any) -> Any:
     """Ask for the cache line of ``array[place]``, which will be read soon."""
     return _prefetch(array, write=False)
 
 
-@_intrinsic
+@intrinsic
 def prefetch_to_write(_context: Any, array: Any, _place: Any) -> Any:
     """Ask for the cache line of ``array[place]``, which will be written soon."""
     return _prefetch(array, write=True)
 
 
-@_intrinsic
+@intrinsic
 def bits_of_group(_context: Any, array: Any, _place: Any) -> Any:
     """Which of the 16 elements from ``array[place]`` on differ from zero, as the lowest bits of a number."""
     if not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C":
@@ -113,7 +114,7 @@ def bits_of_group(_context: Any, array: Any, _place: Any) -> Any:
     return types.int64(array, types.intp), read
 
 
-@_intrinsic
+@intrinsic
 def lowest_bit(_context: Any, _bits: Any) -> Any:
     """Place of the lowest bit of a number that is not 0."""
 
@@ -121,6 +122,55 @@ def lowest_bit(_context: Any, _bits: Any) -> Any:
         return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.int64), count
+
+
+@intrinsic
+def number_of_bits(_context: Any, _bits: Any) -> Any:
+    """Number of the bits that are set."""
+
+    def count(_target: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.ctpop(values[0])
+
+    return types.int64(types.int64), count
+
+
+@intrinsic
+def stream_group(_context: Any, source: Any, target: Any, _place: Any) -> Any:
+    """Copy the 16 elements from ``source[place]`` on to the same place of `target`, past the caches.
+
+    An ordinary write reads first what it will replace. The place in `target` lies at a multiple of 64 bytes; when all
+    is written, `finish_streams` follows.
+    """
+    if any(not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C" for array in (source, target)):
+        return None
+
+    def write(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointers = []
+        for kind, value in zip(signature.args[:2], values[:2], strict=True):
+            data = _array_of(kind)(context, builder, value).data
+            group = ir.VectorType(data.type.pointee, 16)
+            pointers.append(builder.bitcast(builder.gep(data, [values[2]]), group.as_pointer()))
+        read = builder.load(pointers[0], align=source.dtype.bitwidth // 8)
+        store = builder.store(read, pointers[1], align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        return context.get_dummy_value()
+
+    return types.void(source, target, types.uint64), write
+
+
+@intrinsic
+def finish_streams(_context: Any) -> Any:
+    """Let other threads see what was streamed."""
+
+    def fence(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), fence
+
+
+#: Compiles what one thread does of a kernel: this may allocate memory.
+share_function = _njit(**_OPTIONS)
 
 
 def sources_stamp() -> str:

@@ -17,10 +17,13 @@ from spikeneuro.ops.numba_arguments import (
     Numbers,
     Rhythm,
     State,
+    Team,
+    can_stream,
+    groups_place,
     mask_place,
     piece_bounds,
 )
-from spikeneuro.ops.numba_compile import cached_kernel, kernel_function
+from spikeneuro.ops.numba_compile import cached_kernel, finish_streams, kernel_function, share_function
 from spikeneuro.ops.numba_products import add_spikes
 from spikeneuro.ops.numba_steps import (
     adapt,
@@ -31,17 +34,31 @@ from spikeneuro.ops.numba_steps import (
     full_step,
     masked_step,
     plain_step,
+    stream,
+    stream_groups,
     synaptic_current,
 )
+from spikeneuro.ops.numba_threads import share_out
 
 
 @cached_kernel
 def forward(
+    team: Team, first_piece: int, last_piece: int, layout: Layout, choice: Choice, numbers: Numbers, rhythm: Rhythm,
+    x: Any, state: State, s: Any, u: Any, currents: Any, adaptations: Any,
+) -> None:  # fmt: skip
+    """Fill spikes `s`, membranes `u` and, if they have rows, `currents` and `adaptations`; move `state` on."""
+    arguments = (layout, choice, numbers, rhythm, x, state, s, u, currents, adaptations)
+    if not share_out(some_pieces, team, first_piece, last_piece, arguments):
+        raise MemoryError
+
+
+@share_function
+def some_pieces(
     first_piece: int, last_piece: int, layout: Layout, choice: Choice, numbers: Numbers, rhythm: Rhythm, x: Any,
     state: State, s: Any, u: Any, currents: Any, adaptations: Any,
 ) -> None:  # fmt: skip
-    """Fill spikes `s`, membranes `u` and, if they have rows, `currents` and `adaptations`; move `state` on."""
-    scratch = np.empty((2, layout.width + PAD), x.dtype)
+    """Do what `forward` does for some of the pieces."""
+    scratch = np.empty((4, layout.width + PAD), x.dtype)
     fired = np.empty((4, numbers.weight.shape[0]), np.int64)
     sweep(
         first_piece, last_piece, layout, choice, numbers, rhythm, x, state, s, u, currents, adaptations, scratch, fired
@@ -55,35 +72,80 @@ def sweep(
 ) -> None:  # fmt: skip
     """Run all blocks through time; `scratch` and `fired` are room for a piece."""
     steps, columns = x.shape
-    keep_current, keep_adaptation = currents.shape[0] > 0, adaptations.shape[0] > 0
+    streams = can_stream(u, layout) and can_stream(s, layout)
     for block in range(first_piece, last_piece, layout.block):
         for t in range(steps):
             for piece in range(block, min(block + layout.block, last_piece)):
                 a, o, n = piece_bounds(piece, columns, layout.period, layout.width)
-                b, e = a + n, o + n
-                drive, th = scratch[0, :n], scratch[1, :n]
-                cur = x[t, a:b]
                 following = min(t + 1, steps - 1)
                 if choice.masked and not (choice.alpha or choice.recurrent or choice.adapts):
-                    ask_for_groups(
-                        rhythm.groups[min(following, rhythm.groups.shape[0] - 1), o // GROUP :], x[following, a:b]
-                    )
+                    row, first = groups_place(rhythm, following, o)
+                    ask_for_groups(rhythm.groups[row, first:], x[following, a : a + n])
                 else:
-                    ask_for(x[following, a:b])
-                if choice.recurrent:
-                    past = t - 1 - choice.delay
-                    before = s[past, a:b] if past >= 0 else state.history[t, a:b]
-                    recurrent_drive(cur, before, numbers, o, e, drive, fired)
-                    cur = drive
-                if choice.alpha:
-                    synaptic_current(numbers.alpha[o:e], state.current[a:b], cur)
-                    cur = state.current[a:b]
-                if keep_current:
-                    copy(cur, currents[t, a:b])
-                before = s[t - 1, a:b] if t > 0 else state.history[choice.delay if choice.adapts else 0, a:b]
-                neurons(t, a, o, n, choice, numbers, rhythm, cur, before, th, state, s[t, a:b], u[t, a:b])
-                if keep_adaptation:
-                    copy(state.adaptation[a:b], adaptations[t, a:b])
+                    ask_for(x[following, a : a + n])
+                cur = x[t, a : a + n]
+                if choice.recurrent or choice.alpha:
+                    kept = currents.shape[0] > 0
+                    write_current(t, a, o, n, choice, kept, numbers, rhythm, cur, state, s, scratch[0, :n], fired)
+                    cur = state.current[a : a + n] if choice.alpha else scratch[0, :n]
+                if currents.shape[0] > 0:
+                    copy(cur, currents[t, a : a + n])
+                fire(t, a, o, n, choice, streams, numbers, rhythm, cur, state, s, u, scratch)
+                if adaptations.shape[0] > 0:
+                    copy(state.adaptation[a : a + n], adaptations[t, a : a + n])
+    if streams:
+        finish_streams()
+
+
+@kernel_function
+def write_current(
+    t: int, a: int, o: int, n: int, choice: Choice, kept: bool, numbers: Numbers, rhythm: Rhythm, x: Any,
+    state: State, s: Any, drive: Any, fired: Any,
+) -> None:  # fmt: skip
+    """Write the synaptic current of a piece to the state or, without one, that of its input and spikes to `drive`."""
+    b, e = a + n, o + n
+    # Nothing but a synaptic current reads the drive of neurons that are OFF.
+    if choice.recurrent and (choice.alpha or kept or not choice.masked or any_on(rhythm, t, o, n)):
+        past = t - 1 - choice.delay
+        recurrent_drive(x, s[past, a:b] if past >= 0 else state.history[t, a:b], numbers, o, e, drive, fired)
+    if choice.alpha:
+        synaptic_current(numbers.alpha[o:e], state.current[a:b], drive if choice.recurrent else x)
+
+
+@kernel_function
+def fire(
+    t: int, a: int, o: int, n: int, choice: Choice, streams: bool, numbers: Numbers, rhythm: Rhythm, cur: Any,
+    state: State, s: Any, u: Any, scratch: Any,
+) -> None:  # fmt: skip
+    """Write spikes and membranes of a piece: past the caches, if asked for, what the next step does not read again."""
+    b, rereads = a + n, choice.recurrent or choice.adapts
+    before = s[t - 1, a:b] if t > 0 else state.history[choice.delay if choice.adapts else 0, a:b]
+    spikes = scratch[2, :n] if streams and not rereads else s[t, a:b]
+    membrane = scratch[3, :n] if streams else u[t, a:b]
+    neurons(t, a, o, n, choice, numbers, rhythm, cur, before, scratch[1, :n], state, spikes, membrane)
+    if streams and not rereads:
+        stream(spikes, s[t, a:b])
+    if streams and skips(choice) and not choice.fills:
+        row, first = groups_place(rhythm, t, o)
+        stream_groups(rhythm.groups[row, first:], membrane, u[t, a:b])
+    elif streams:
+        stream(membrane, u[t, a:b])
+
+
+@kernel_function
+def any_on(rhythm: Rhythm, t: int, o: int, n: int) -> bool:
+    """Whether any neuron of a piece is ON at step t."""
+    row, first = groups_place(rhythm, t, o)
+    found = False
+    for k in range(first, first + (n + GROUP - 1) // GROUP):
+        found |= rhythm.groups[row, k] != 0
+    return found
+
+
+@kernel_function
+def skips(choice: Choice) -> bool:
+    """Whether groups of neurons that are OFF are left out."""
+    return choice.masked and not (choice.late or choice.refractory > 0 or choice.adapts)
 
 
 @kernel_function
@@ -114,8 +176,8 @@ def neurons(
     elif choice.adapts:
         adaptive_step(choice, cur, v, state.adaptation[a:b], before, m, beta, gain, base, numbers.rho[o:e],
                       numbers.kappa[o:e], vr, vz, s, u)  # fmt: skip
-    elif choice.masked:
-        groups = rhythm.groups[min(t, rhythm.groups.shape[0] - 1), o // GROUP :]
-        masked_step(choice, groups, cur, v, m, beta, gain, base, vr, vz, s, u)
+    elif skips(choice):
+        row, first = groups_place(rhythm, t, o)
+        masked_step(choice, rhythm.groups[row, first:], cur, v, m, beta, gain, base, vr, vz, s, u)
     else:
         plain_step(choice, cur, v, beta, gain, base, vr, vz, s, u)

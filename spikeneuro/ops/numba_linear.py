@@ -12,22 +12,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikeneuro.ops.numba_arguments import GROUP
-from spikeneuro.ops.numba_compile import cached_kernel, contracting_function, kernel_function
+from spikeneuro.ops import buffers
+from spikeneuro.ops.numba_arguments import GROUP, Team
+from spikeneuro.ops.numba_compile import (
+    bits_of_group,
+    cached_kernel,
+    contracting_function,
+    kernel_function,
+    number_of_bits,
+    share_function,
+)
 from spikeneuro.ops.numba_products import list_places
 from spikeneuro.ops.numba_steps import copy
+from spikeneuro.ops.numba_threads import share_out
 from spikeneuro.ops.threads import run_blocks
 
+_SAMPLED = 256  # rows that tell how dense an input is
 _ROWS = 64  # rows of a block: their lists and results fit the first cache
 _OUTPUTS = 512  # most columns that a thread adds to together: their gradient is to stay in the second-level cache
 
 
 def density(x: NDArray[Any]) -> float:
     """Share of elements that are not zero, from up to 256 rows: spread evenly, but in step with nothing in the data."""
-    n = len(x)
-    # Multiples of the golden ratio, modulo 1, fall evenly and never in step with the batch.
-    sample = x if n <= 256 else x[(np.arange(256) * (0.6180339887498949 * n) % n).astype(np.int64)]
-    return float(np.count_nonzero(sample)) / max(sample.size, 1)
+    found = np.zeros(1, np.int64)
+    _count(x, found)
+    return float(found[0]) / max(min(len(x), _SAMPLED) * x.shape[1], 1)
 
 
 def product(x: NDArray[Any], outgoing: NDArray[Any], bias: NDArray[Any], y: NDArray[Any]) -> None:
@@ -37,9 +46,9 @@ def product(x: NDArray[Any], outgoing: NDArray[Any], bias: NDArray[Any], y: NDAr
 
 def weight_gradient(g: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """Return ``x.T @ g``, (inputs, outputs)."""
-    # Virtual memory for the worst case; only what is filled is ever touched.
-    places = np.empty(x.size, np.int32)
-    values, ends = np.empty(x.size, x.dtype), np.empty(len(x), np.int64)
+    # Memory for the worst case; only what is filled is ever touched.
+    places, values = buffers.empty((x.size,), np.int32), buffers.empty((x.size,), x.dtype)
+    ends = np.empty(len(x), np.int64)
     run_blocks(_list_rows, -(-len(x) // _ROWS), x, places, values, ends)
     found = np.zeros((x.shape[1], g.shape[1]), g.dtype)
     width = min(_OUTPUTS, -(-g.shape[1] // (torch.get_num_threads() * GROUP)) * GROUP)
@@ -48,7 +57,27 @@ def weight_gradient(g: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
 
 
 @cached_kernel
-def _product(first: int, last: int, x: Any, outgoing: Any, bias: Any, y: Any) -> None:
+def _count(x: Any, found: Any) -> None:
+    """Add the number of elements that are not zero in up to `_SAMPLED` rows."""
+    n = x.shape[0]
+    for k in range(min(n, _SAMPLED)):
+        # Multiples of the golden ratio, modulo 1, fall evenly and never in step with the batch.
+        row = x[k if n <= _SAMPLED else int(k * (0.6180339887498949 * n) % n)]
+        whole = row.size - row.size % GROUP
+        for first in range(0, whole, GROUP):
+            found[0] += number_of_bits(bits_of_group(row, first))
+        for j in range(whole, row.size):
+            found[0] += row[j] != 0
+
+
+@cached_kernel
+def _product(team: Team, first: int, last: int, x: Any, outgoing: Any, bias: Any, y: Any) -> None:
+    if not share_out(_product_blocks, team, first, last, (x, outgoing, bias, y)):
+        raise MemoryError
+
+
+@share_function
+def _product_blocks(first: int, last: int, x: Any, outgoing: Any, bias: Any, y: Any) -> None:
     places, values = np.empty(x.shape[1], np.int32), np.empty(x.shape[1], x.dtype)
     _product_rows(first * _ROWS, min(last * _ROWS, len(x)), x, outgoing, bias, y, places, values)
 
@@ -62,8 +91,8 @@ def _product_rows(first: int, last: int, x: Any, outgoing: Any, bias: Any, y: An
 
 
 @cached_kernel
-def _list_rows(first: int, last: int, x: Any, places: Any, values: Any, ends: Any) -> None:
-    _list_blocks(first, last, x, places, values, ends)
+def _list_rows(team: Team, first: int, last: int, x: Any, places: Any, values: Any, ends: Any) -> None:
+    share_out(_list_blocks, team, first, last, (x, places, values, ends))
 
 
 @kernel_function
@@ -79,6 +108,13 @@ def _list_blocks(first: int, last: int, x: Any, places: Any, values: Any, ends: 
 
 @cached_kernel
 def _weight_gradient(
+    team: Team, first: int, last: int, width: int, g: Any, places: Any, values: Any, ends: Any, found: Any
+) -> None:
+    share_out(_weight_gradient_blocks, team, first, last, (width, g, places, values, ends, found))
+
+
+@kernel_function
+def _weight_gradient_blocks(
     first: int, last: int, width: int, g: Any, places: Any, values: Any, ends: Any, found: Any
 ) -> None:
     for a in range(first * width, min(last * width, g.shape[1]), width):

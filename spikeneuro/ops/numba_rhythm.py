@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spikeneuro.ops import buffers
 from spikeneuro.ops.numba_arguments import GROUP, Layout, Rhythm
-from spikeneuro.ops.numba_compile import cached_kernel
+from spikeneuro.ops.numba_compile import bits_of_group, cached_kernel
 
 
 def rhythm(mask: Tensor | None, shape: torch.Size, layout: Layout, kind: Any) -> Rhythm:
@@ -33,32 +34,38 @@ def rhythm(mask: Tensor | None, shape: torch.Size, layout: Layout, kind: Any) ->
     every = np.ones((1, -(-layout.period // GROUP)), np.uint8)
     if mask is None:
         return Rhythm(np.ones((1, layout.period), kind), every, every, False)
-    on = _as_steps(mask, shape, kind)
-    rows = on.reshape(len(on), -1)
-    if on.shape[1] > 1:
-        return Rhythm(rows, every, every, True)
-    if rows.shape[1] < layout.period:
-        rows = np.tile(rows, (1, layout.period // max(rows.shape[1], 1)))
-    groups = np.empty((len(rows), every.shape[1]), np.uint8)
-    find_groups(rows, groups)
-    return Rhythm(rows, groups, every, False)
+    on = _as_steps(mask, shape)
+    by_column = on.shape[1] > 1
+    given = on.reshape(len(on), -1)
+    rows = buffers.empty((len(on), given.shape[1] if by_column else layout.period), kind)
+    groups = np.empty((0 if by_column else len(on), every.shape[1]), np.uint8)
+    lay_out(given, rows, groups)
+    return Rhythm(rows, every if by_column else groups, every, by_column)
 
 
-def _as_steps(mask: Tensor, shape: torch.Size, kind: Any) -> NDArray[Any]:
-    """Mask as zeros and ones, (time or 1, batch or 1, *features)."""
+def _as_steps(mask: Tensor, shape: torch.Size) -> NDArray[np.bool_]:
+    """Mask as truth values, (time or 1, batch or 1, *features)."""
     missing = len(shape) - mask.dim()
     full = (mask.detach() != 0).reshape((1,) * missing + tuple(mask.shape))
-    return full.expand(*full.shape[:2], *shape[2:]).numpy().astype(kind)
+    return np.ascontiguousarray(full.expand(*full.shape[:2], *shape[2:]).numpy())
 
 
 @cached_kernel
-def find_groups(rows: Any, groups: Any) -> None:
-    """Write, for each step, whether any neuron of a group is ON."""
+def lay_out(given: Any, rows: Any, groups: Any) -> None:
+    """Write the mask, as often as it fits into a row, and whether any neuron of a group is ON, if groups have rows."""
+    one, zero = rows.dtype.type(1.0), rows.dtype.type(0.0)
+    n = given.shape[1]
     for t in range(rows.shape[0]):
         row = rows[t]
-        for k in range(groups.shape[1]):
-            group = row[k * GROUP : (k + 1) * GROUP]
-            total = row.dtype.type(0.0)
-            for j in range(group.size):
-                total += group[j]
-            groups[t, k] = total != 0
+        for j in range(n):
+            row[j] = one if given[t, j] else zero
+        for j in range(n, row.size):
+            row[j] = row[j - n]
+    for t in range(groups.shape[0]):
+        for k in range(rows.shape[1] // GROUP):
+            groups[t, k] = bits_of_group(rows[t], k * GROUP) != 0
+        if rows.shape[1] % GROUP > 0:
+            any_on = False
+            for j in range(rows.shape[1] - rows.shape[1] % GROUP, rows.shape[1]):
+                any_on |= rows[t, j] != zero
+            groups[t, rows.shape[1] // GROUP] = any_on

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from spikeneuro.ops.numba_arguments import GROUP, Choice, Numbers
-from spikeneuro.ops.numba_compile import choose, element_function, kernel_function, prefetch, prefetch_to_write
+from spikeneuro.ops.numba_compile import (
+    choose,
+    element_function,
+    kernel_function,
+    prefetch,
+    prefetch_to_write,
+    stream_group,
+)
 
 
 @kernel_function
@@ -26,6 +33,21 @@ def ask_to_write(row: Any) -> None:
     """Ask for a piece of a row that the next step will write."""
     for k in range(0, row.size, GROUP):
         prefetch_to_write(row, np.uint64(k))
+
+
+@kernel_function
+def stream(source: Any, target: Any) -> None:
+    """Copy a piece past the caches."""
+    for k in range(target.size // GROUP):
+        stream_group(source, target, np.uint64(k * GROUP))
+
+
+@kernel_function
+def stream_groups(groups: Any, source: Any, target: Any) -> None:
+    """Copy the groups of a piece that are ON past the caches."""
+    for k in range(target.size // GROUP):
+        if groups[k] != 0:
+            stream_group(source, target, np.uint64(k * GROUP))
 
 
 @kernel_function

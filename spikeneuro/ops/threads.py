@@ -8,7 +8,6 @@ process forks, while here calls may come from any thread.
 """
 
 import ctypes
-import itertools
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -19,52 +18,32 @@ from typing import Any
 
 import torch
 
+from spikeneuro.ops.numba_arguments import Team
+
 _SMALL = 2**16  # operations, some ten microseconds: what it takes to wake another thread
 _POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
 # In a child of multiprocessing the runtime may have been forked before this module was imported.
 _BORN = os.getpid() if multiprocessing.parent_process() is None else None
-_REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def run_blocks(kernel: Callable[..., None], n_blocks: int, *arguments: Any, work: int = _SMALL) -> None:
-    """Call ``kernel(first, last, *arguments)`` over contiguous shares of `n_blocks` blocks.
+    """Call ``kernel(team, first, last, *arguments)`` over all of `n_blocks` blocks, in one call or in several at once.
 
-    As many shares as `torch.get_num_threads` allows; all are taken by the calling thread where the `work` (operations,
-    roughly) is not worth another one.
+    The kernel shares its blocks out to the `Team` by `spikeneuro.ops.numba_threads.share_out`. There are as many shares
+    as `torch.get_num_threads` allows; all are taken by the calling thread where the `work` (operations, roughly) is not
+    worth another one.
     """
     n_threads = min(torch.get_num_threads(), n_blocks) if work >= _SMALL else 1
-    if n_threads <= 1:
-        kernel(0, n_blocks, *arguments)
-        return
-    bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
-    shares = [(bounds[k], bounds[k + 1]) for k in range(n_threads)]
-    openmp = _openmp() if os.getpid() == _BORN else None
-    if openmp is None:
-        _run_in_pool(kernel, shares, arguments)
+    openmp = _openmp() if os.getpid() == _BORN else 0
+    if n_threads <= 1 or openmp:
+        kernel(Team(openmp if n_threads > 1 else 0, max(n_threads, 1)), 0, n_blocks, *arguments)
     else:
-        _run_in_region(openmp, kernel, shares, arguments)
+        bounds = [n_blocks * k // n_threads for k in range(n_threads + 1)]
+        shares = [(Team(0, 1), bounds[k], bounds[k + 1]) for k in range(n_threads)]
+        _run_in_pool(kernel, shares, arguments)
 
 
-def _run_in_region(
-    openmp: Any, kernel: Callable[..., None], shares: list[tuple[int, int]], arguments: tuple[Any, ...]
-) -> None:
-    """Run the shares in one parallel region of OpenMP."""
-    turn, failures = itertools.count(), []
-
-    def region(_data: int) -> None:
-        # A region may get fewer threads than it asked for: whoever is done takes what is left.
-        while (k := next(turn)) < len(shares):
-            try:
-                kernel(*shares[k], *arguments)
-            except BaseException as error:  # noqa: BLE001 - it cannot pass through the runtime; raised below
-                failures.append(error)
-
-    openmp(_REGION(region), None, len(shares), 0)
-    if failures:
-        raise failures[0]
-
-
-def _run_in_pool(kernel: Callable[..., None], shares: list[tuple[int, int]], arguments: tuple[Any, ...]) -> None:
+def _run_in_pool(kernel: Callable[..., None], shares: list[tuple[Team, int, int]], arguments: tuple[Any, ...]) -> None:
     """Run the shares in a pool of threads, the first in this one."""
     pool = _pool(len(shares) - 1)
     futures = [pool.submit(kernel, *share, *arguments) for share in shares[1:]]
@@ -77,20 +56,17 @@ def _run_in_pool(kernel: Callable[..., None], shares: list[tuple[int, int]], arg
 
 
 @cache
-def _openmp() -> Any:
-    """Entry of the OpenMP runtime that torch has loaded; None where there is none that can be found."""
+def _openmp() -> int:
+    """Address of the entry of the OpenMP runtime that torch has loaded; 0 where there is none that can be found."""
     maps = Path("/proc/self/maps")
     if not maps.exists():
-        return None
+        return 0
     loaded = {line.split()[-1] for line in maps.read_text().splitlines() if "omp" in line.rpartition("/")[2]}
     torch_own = str(Path(torch.__file__).parent.parent)
     for path in sorted(loaded, key=lambda path: not path.startswith(torch_own)):
         if Path(path).name.startswith(("libgomp", "libiomp5")):
-            entry = ctypes.CDLL(path).GOMP_parallel
-            entry.argtypes = (_REGION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
-            entry.restype = None
-            return entry
-    return None
+            return ctypes.cast(ctypes.CDLL(path).GOMP_parallel, ctypes.c_void_p).value or 0
+    return 0
 
 
 def _pool(n_workers: int) -> ThreadPoolExecutor:

@@ -1,18 +1,29 @@
 """Shares of work on several threads: each block once, errors raised, on OpenMP and on the pool."""
 
-import threading
+import ctypes
 
+import numba
+import numpy as np
 import pytest
 import torch
 
 from spikeneuro.ops import threads
+from spikeneuro.ops.numba_threads import share_out
+
+_libc = ctypes.CDLL(None)
+if not hasattr(_libc, "gettid"):
+    pytest.skip("this system does not number threads", allow_module_level=True)
+thread_number = _libc.gettid
+thread_number.restype, thread_number.argtypes = ctypes.c_int, ()
+sleep = _libc.usleep
+sleep.restype, sleep.argtypes = ctypes.c_int, (ctypes.c_uint,)
 
 
 @pytest.fixture(params=["openmp", "pool"])
 def kind(request, monkeypatch):
     if request.param == "pool":
-        monkeypatch.setattr(threads, "_openmp", lambda: None)
-    elif threads._openmp() is None:
+        monkeypatch.setattr(threads, "_openmp", lambda: 0)
+    elif not threads._openmp():
         pytest.skip("torch's OpenMP runtime cannot be reached here")
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -20,43 +31,70 @@ def kind(request, monkeypatch):
     torch.set_num_threads(before)
 
 
+@numba.njit
+def _mark(first, last, offset, times, names):
+    for k in range(first, last):
+        times[k + offset] += 1
+        names[k + offset] = thread_number()
+
+
+@numba.njit(nogil=True)
+def mark(team, first, last, offset, times, names):
+    if not share_out(_mark, team, first, last, (offset, times, names)):
+        raise MemoryError
+
+
+@numba.njit
+def _linger(first, last, names):
+    for k in range(first, last):
+        sleep(50_000)  # long enough for the others to begin
+        names[k] = thread_number()
+
+
+@numba.njit(nogil=True)
+def linger(team, first, last, names):
+    if not share_out(_linger, team, first, last, (names,)):
+        raise MemoryError
+
+
+@numba.njit
+def _hoard(first, _last, sizes, done):
+    done[first] = np.empty(sizes[first], np.uint8).size
+
+
+@numba.njit(nogil=True)
+def hoard(team, first, last, sizes, done):
+    if not share_out(_hoard, team, first, last, (sizes, done)):
+        raise MemoryError
+
+
 @pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize("n_blocks", [0, 1, 2, 3, 10])
 def test_every_block_is_run_once(n_blocks):
-    lock, seen = threading.Lock(), []
-
-    def kernel(first, last, offset):
-        with lock:
-            seen.extend(range(first + offset, last + offset))
-
-    threads.run_blocks(kernel, n_blocks, 100)
-    assert sorted(seen) == list(range(100, 100 + n_blocks))
-
-
-def test_work_is_shared_between_threads(kind):
-    barrier, names = threading.Barrier(3, timeout=20), set()
-
-    def kernel(_first, _last):
-        barrier.wait()  # passes only if three threads are here at once
-        names.add(threading.get_ident())
-
-    threads.run_blocks(kernel, 3)
-    assert len(names) == 3
+    times, names = np.zeros(15, np.int64), np.zeros(15, np.int64)
+    threads.run_blocks(mark, n_blocks, 2, times, names)
+    np.testing.assert_array_equal(times, [0, 0, *[1] * n_blocks, *[0] * (13 - n_blocks)])
 
 
 @pytest.mark.usefixtures("kind")
-def test_an_error_in_a_share_is_raised():
-    def kernel(first, _last):
-        if first > 0:
-            raise ValueError(f"share from {first}")
+def test_work_is_shared_between_threads():
+    names = np.zeros(3, np.int64)
+    threads.run_blocks(linger, 3, names)
+    assert len(set(names.tolist())) == 3
 
-    with pytest.raises(ValueError, match="share from"):
-        threads.run_blocks(kernel, 9)
-    threads.run_blocks(lambda *_: None, 9)  # and the threads are there for the next
+
+@pytest.mark.usefixtures("kind")
+def test_a_share_for_which_memory_is_short_is_told_and_the_others_are_run():
+    sizes, done = np.array([5, 2**60, 7]), np.zeros(3, np.int64)
+    with pytest.raises(MemoryError):
+        threads.run_blocks(hoard, 3, sizes, done)
+    np.testing.assert_array_equal(done, [5, 0, 7])
+    threads.run_blocks(hoard, 3, np.array([5, 6, 7]), done)  # and the threads are there for the next
+    np.testing.assert_array_equal(done, [5, 6, 7])
 
 
 @pytest.mark.usefixtures("kind")
 def test_little_work_stays_in_the_calling_thread():
-    names = set()
-    threads.run_blocks(lambda *_: names.add(threading.get_ident()), 9, work=10)
-    assert names == {threading.get_ident()}
+    times, names = np.zeros(9, np.int64), np.zeros(9, np.int64)
+    threads.run_blocks(mark, 9, 0, times, names, work=10)
+    assert set(names.tolist()) == {thread_number()}
