@@ -20,6 +20,8 @@ WARM_UP = 2
 #: No contender takes more than about this many seconds in a case, but each is timed at least LEAST times.
 PATIENCE = 20.0
 LEAST = 3
+#: Seconds of untimed calls, one at least, before each timed one.
+SETTLING = 0.02
 
 
 class DisagreementError(RuntimeError):
@@ -204,10 +206,18 @@ def _take_turns(contenders: Sequence[Contender], repeats: int) -> dict[str, list
         for contender in order:
             share = shares[contender.name]
             if (turn + 1) * share // repeats > turn * share // repeats:
-                # Once untimed: memory is then as a loop of such steps finds it, not as the others left it.
-                _timed(contender)
+                _warm_up(contender)
                 times[contender.name].append(_timed(contender))
     return times
+
+
+def _warm_up(contender: Contender) -> None:
+    """Call untimed for a while: memory and threads are then as a loop of such steps has them, not as others did."""
+    begun = time.perf_counter()
+    while True:
+        _timed(contender)
+        if time.perf_counter() - begun > SETTLING:
+            return
 
 
 def _timed(contender: Contender) -> float:

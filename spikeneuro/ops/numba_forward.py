@@ -34,6 +34,7 @@ from spikeneuro.ops.numba_steps import (
     full_step,
     masked_step,
     plain_step,
+    put,
     stream,
     stream_groups,
     synaptic_current,
@@ -73,6 +74,8 @@ def sweep(
     """Run all blocks through time; `scratch` and `fired` are room for a piece."""
     steps, columns = x.shape
     streams = can_stream(u, layout) and can_stream(s, layout)
+    streams &= currents.shape[0] == 0 or can_stream(currents, layout)
+    streams &= adaptations.shape[0] == 0 or can_stream(adaptations, layout)
     for block in range(first_piece, last_piece, layout.block):
         for t in range(steps):
             for piece in range(block, min(block + layout.block, last_piece)):
@@ -89,10 +92,10 @@ def sweep(
                     write_current(t, a, o, n, choice, kept, numbers, rhythm, cur, state, s, scratch[0, :n], fired)
                     cur = state.current[a : a + n] if choice.alpha else scratch[0, :n]
                 if currents.shape[0] > 0:
-                    copy(cur, currents[t, a : a + n])
+                    put(streams, cur, currents[t, a : a + n])
                 fire(t, a, o, n, choice, streams, numbers, rhythm, cur, state, s, u, scratch)
                 if adaptations.shape[0] > 0:
-                    copy(state.adaptation[a : a + n], adaptations[t, a : a + n])
+                    put(streams, state.adaptation[a : a + n], adaptations[t, a : a + n])
     if streams:
         finish_streams()
 
@@ -117,14 +120,17 @@ def fire(
     t: int, a: int, o: int, n: int, choice: Choice, streams: bool, numbers: Numbers, rhythm: Rhythm, cur: Any,
     state: State, s: Any, u: Any, scratch: Any,
 ) -> None:  # fmt: skip
-    """Write spikes and membranes of a piece: past the caches, if asked for, what the next step does not read again."""
-    b, rereads = a + n, choice.recurrent or choice.adapts
-    before = s[t - 1, a:b] if t > 0 else state.history[choice.delay if choice.adapts else 0, a:b]
-    spikes = scratch[2, :n] if streams and not rereads else s[t, a:b]
+    """Write spikes and membranes of a piece: past the caches, if asked for, but not spikes that other neurons read."""
+    b, apart = a + n, streams and not choice.recurrent
+    last = state.history[choice.delay if choice.adapts else 0, a:b]
+    before = s[t - 1, a:b] if t > 0 and not apart else last
+    spikes = scratch[2, :n] if apart else s[t, a:b]
     membrane = scratch[3, :n] if streams else u[t, a:b]
     neurons(t, a, o, n, choice, numbers, rhythm, cur, before, scratch[1, :n], state, spikes, membrane)
-    if streams and not rereads:
+    if apart:
         stream(spikes, s[t, a:b])
+    if apart and choice.adapts:
+        copy(spikes, last)
     if streams and skips(choice) and not choice.fills:
         row, first = groups_place(rhythm, t, o)
         stream_groups(rhythm.groups[row, first:], membrane, u[t, a:b])

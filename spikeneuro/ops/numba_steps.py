@@ -43,6 +43,15 @@ def stream(source: Any, target: Any) -> None:
 
 
 @kernel_function
+def put(streams: bool, source: Any, target: Any) -> None:
+    """Copy a piece, past the caches if asked for."""
+    if streams:
+        stream(source, target)
+    else:
+        copy(source, target)
+
+
+@kernel_function
 def stream_groups(groups: Any, source: Any, target: Any) -> None:
     """Copy the groups of a piece that are ON past the caches."""
     for k in range(target.size // GROUP):
