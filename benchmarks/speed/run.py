@@ -31,8 +31,6 @@ def main() -> int:
     # Before torch and numba are imported, which read them once.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(options.threads)
-    # Else the system may leave two threads on one core for as long as the process lives.
-    os.environ.setdefault("OMP_PROC_BIND", "close")
     import torch
     from collected import Collected
     from timing import DisagreementError

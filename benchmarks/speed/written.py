@@ -13,9 +13,9 @@ _HEAD = """# Speed of the neuron layers
 Written by `benchmarks/speed/run.py`; not edited by hand. Times depend on the machine, ratios much less: all those below
 are of times measured in the same run, in turns.
 
-*Median* and *quartiles* of the repeats, in milliseconds. Contenders take turns in random order, garbage collection off,
-threads bound to cores (`OMP_PROC_BIND`). Before each timed call come untimed ones for 20 ms, one at least, so that memory
-and threads are as in a training loop; what takes long is repeated less. *Rate*: spikes per neuron and step.
+*Median* and *quartiles* of the repeats, in milliseconds. Contenders take turns in random order, garbage collection off.
+Before each timed call come untimed ones for 20 ms, one at least, so that memory and threads are as in a training loop;
+what takes long is repeated less. *Rate*: spikes per neuron and step.
 *Spikes* and *gradient*: share of spikes that differ from ours, and largest relative error of the gradients that both
 have, compared before anything is timed. The run fails where they disagree.
 """

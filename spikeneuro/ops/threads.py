@@ -57,16 +57,16 @@ def _run_in_pool(kernel: Callable[..., None], shares: list[tuple[Team, int, int]
 
 @cache
 def _openmp() -> int:
-    """Address of the entry of the OpenMP runtime that torch has loaded; 0 where there is none that can be found."""
-    maps = Path("/proc/self/maps")
-    if not maps.exists():
+    """Address of the entry of the OpenMP runtime that torch runs on; 0 where it has none that can be found.
+
+    Asked of torch's own library, which answers for what it was linked to: a process may hold several runtimes, since
+    scikit-learn brings its own, and the threads of one spin where those of another should work.
+    """
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    if not library.exists():
         return 0
-    loaded = {line.split()[-1] for line in maps.read_text().splitlines() if "omp" in line.rpartition("/")[2]}
-    torch_own = str(Path(torch.__file__).parent.parent)
-    for path in sorted(loaded, key=lambda path: not path.startswith(torch_own)):
-        if Path(path).name.startswith(("libgomp", "libiomp5")):
-            return ctypes.cast(ctypes.CDLL(path).GOMP_parallel, ctypes.c_void_p).value or 0
-    return 0
+    entry = getattr(ctypes.CDLL(str(library)), "GOMP_parallel", None)
+    return ctypes.cast(entry, ctypes.c_void_p).value or 0 if entry else 0
 
 
 def _pool(n_workers: int) -> ThreadPoolExecutor:

@@ -1,6 +1,10 @@
 """Shares of work on several threads: each block once, errors raised, on OpenMP and on the pool."""
 
 import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -98,3 +102,29 @@ def test_little_work_stays_in_the_calling_thread():
     times, names = np.zeros(9, np.int64), np.zeros(9, np.int64)
     threads.run_blocks(mark, 9, 0, times, names, work=10)
     assert set(names.tolist()) == {thread_number()}
+
+
+OTHER_RUNTIME = """
+import os
+import torch
+import sklearn.cluster  # brings an OpenMP runtime of its own
+from spikeneuro import nn
+
+torch.set_num_threads(3)
+(torch.ones(400, 400) @ torch.ones(400, 400)).exp().sum()
+before = len(os.listdir("/proc/self/task"))
+nn.LIF((64,), beta=0.9, backend="numba")(torch.ones(100, 32, 64))
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system does not list threads")
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_kernels_run_on_the_threads_that_torch_has_whatever_else_is_loaded(seed):
+    if not threads._openmp():
+        pytest.skip("torch's OpenMP runtime cannot be reached here")
+    environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_RUNTIME], capture_output=True, text=True, check=True, env=environment
+    )
+    assert int(done.stdout) == 0
