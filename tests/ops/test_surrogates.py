@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
@@ -99,21 +99,20 @@ def symmetric(surrogate):
     return True
 
 
-def is_kink(surrogate, x):
-    """Whether the gradient jumps at or near some x, so that automatic differentiation may take the other side."""
+def at_kink(surrogate, x):
+    """Where the gradient jumps at or near x, so that automatic differentiation may take the other side."""
     places = {"triangle": "width", "rectangle": "width", "exponential": "center"}
     place = getattr(surrogate, places.get(surrogate.name, ""), 0.0) / (2 if surrogate.name == "rectangle" else 1)
-    return (x.abs() - abs(place)).abs().min() < 1e-6 or x.abs().min() < 1e-6
+    return ((x.abs() - abs(place)).abs() < 1e-6) | (x.abs() < 1e-6)
 
 
 @settings(max_examples=200, deadline=None)
 @given(surrogate=any_surrogate(), points=st.lists(st.floats(-10, 10), min_size=2, max_size=30))
 def test_gradient_is_the_derivative_for_any_parameters(surrogate, points):
     x = torch.tensor(sorted(points), dtype=torch.float64)
-    assume(not is_kink(surrogate, x))
-    x.requires_grad_()
+    x = x[~at_kink(surrogate, x)].requires_grad_()
     (derivative,) = torch.autograd.grad(surrogate.primitive(x).sum(), x)
-    peak = float(surrogate.gradient(torch.zeros(1, dtype=torch.float64))) + max(surrogate.parameters)
+    peak = float(surrogate.gradient(torch.zeros(1, dtype=torch.float64)).abs()) + max(surrogate.parameters)
     torch.testing.assert_close(surrogate.gradient(x.detach()), derivative, rtol=1e-9, atol=1e-12 * peak)
 
 
