@@ -8,11 +8,13 @@ from typing import Any
 
 from spikeneuro._validation import check_choice, suggestion
 from spikeneuro.encoders.base import Encoder, IntensityEncoder
+from spikeneuro.encoders.bsa import BSAEncoder
 from spikeneuro.encoders.burst import BurstEncoder
 from spikeneuro.encoders.changes import ChangeEncoder
 from spikeneuro.encoders.delta import DeltaEncoder
 from spikeneuro.encoders.direct import DirectEncoder
 from spikeneuro.encoders.latency import LatencyEncoder
+from spikeneuro.encoders.moving_window import MovingWindowEncoder
 from spikeneuro.encoders.phase import PhaseEncoder
 from spikeneuro.encoders.population import PopulationEncoder
 from spikeneuro.encoders.rate import RateEncoder
@@ -25,14 +27,17 @@ ENCODERS: dict[str, type[Encoder]] = {
     "latency": LatencyEncoder,
     "delta": DeltaEncoder,
     "step-forward": StepForwardEncoder,
+    "moving-window": MovingWindowEncoder,
+    "bsa": BSAEncoder,
     "population": PopulationEncoder,
     "phase": PhaseEncoder,
     "burst": BurstEncoder,
 }
 
 __all__ = [
-    "ENCODERS", "BurstEncoder", "ChangeEncoder", "DeltaEncoder", "DirectEncoder", "Encoder", "IntensityEncoder",
-    "LatencyEncoder", "PhaseEncoder", "PopulationEncoder", "RateEncoder", "StepForwardEncoder", "create", "names",
+    "ENCODERS", "BSAEncoder", "BurstEncoder", "ChangeEncoder", "DeltaEncoder", "DirectEncoder", "Encoder",
+    "IntensityEncoder", "LatencyEncoder", "MovingWindowEncoder", "PhaseEncoder", "PopulationEncoder", "RateEncoder",
+    "StepForwardEncoder", "create", "names",
 ]  # fmt: skip
 
 
@@ -53,7 +58,7 @@ def names(images: bool | None = None) -> list[str]:
     --------
     >>> from spikeneuro import encoders
     >>> encoders.names(images=False)
-    ['delta', 'step-forward']
+    ['delta', 'step-forward', 'moving-window', 'bsa']
     """
     return [name for name, kind in ENCODERS.items() if images is None or kind.takes_images == images]
 

@@ -62,7 +62,7 @@ class ChangeEncoder(Encoder):
             return
         threshold = np.zeros(X.shape[1])
         for trial in X:  # one at a time: the differences of a whole data set would double its memory
-            change = np.abs(np.diff(trial.astype(np.float64), axis=1))
+            change = np.abs(self._deviations(trial.astype(np.float64)))
             threshold += change.mean(axis=1) + self.factor * change.std(axis=1)
         threshold /= len(X)
         flat = np.flatnonzero(threshold == 0)
@@ -73,6 +73,10 @@ class ChangeEncoder(Encoder):
             )
         device = None if self.threshold_ is None else self.threshold_.device
         self.threshold_ = torch.as_tensor(threshold, dtype=torch.get_default_dtype(), device=device)
+
+    def _deviations(self, trial: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the threshold is compared with, for a training trial ``(channels, times)``."""
+        return np.diff(trial, axis=1)
 
     def run(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode one piece of a longer signal; pieces give the same spikes as the whole.
@@ -98,16 +102,28 @@ class ChangeEncoder(Encoder):
         return self._advance(x, None)[0]
 
     def _advance(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        threshold = self._threshold(x)
+        threshold, state = self._threshold(x), self._reference(x, state)
+        on_off, state = self._changes(x.detach(), threshold, state.detach().to(x))
+        return on_off[..., : self.features_per_channel].flatten(3), state
+
+    def _reference(self, x: Tensor, state: Tensor | None) -> Tensor:
+        """What the first sample is compared with: the checked `state`, or the start."""
         if state is None:
-            state = x[0] if self.padding else torch.zeros_like(x[0])
-        elif state.shape != x.shape[1:]:
+            return x[0] if self.padding else torch.zeros_like(x[0])
+        if state.shape != x.shape[1:]:
             raise InputError(
                 f"{type(self).__name__}: the state has shape {tuple(state.shape)}, "
                 f"but the input needs (batch, channels) = {tuple(x.shape[1:])}."
             )
-        on_off, state = self._changes(x.detach(), threshold, state.detach().to(x))
-        return on_off[..., : self.features_per_channel].flatten(3), state
+        return state
+
+    def _in_first_step(self, on_off: Tensor) -> Tensor:
+        """Spikes of samples ``(times, ...)`` in the first of their K steps, ``(times, K, ...)``."""
+        on_off = on_off.unsqueeze(1)
+        if self.steps_per_sample == 1:
+            return on_off
+        silent = on_off.new_zeros(len(on_off), self.steps_per_sample - 1, *on_off.shape[2:])
+        return torch.cat([on_off, silent], dim=1)
 
     @abstractmethod
     def _changes(self, x: Tensor, threshold: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,7 +154,11 @@ class ChangeEncoder(Encoder):
         if codes.ndim != 5:
             raise InputError(f"{type(self).__name__}.decode takes (steps, batch, features), not images.")
         net = (codes[..., 0] - codes[..., 1]).sum(dim=1)
-        return self._threshold(net) * net.cumsum(dim=0)
+        return self._reconstruct(net, self._threshold(net))
+
+    def _reconstruct(self, net: Tensor, threshold: Tensor) -> Tensor:
+        """Signal from the on minus off spikes of each sample, both ``(times, batch, channels)``, started from zero."""
+        return threshold * net.cumsum(dim=0)
 
     def _threshold(self, like: Tensor) -> Tensor:
         if self.threshold_ is None:

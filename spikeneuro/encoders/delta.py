@@ -29,6 +29,9 @@ class DeltaEncoder(ChangeEncoder):
         Compare the first sample with itself (True: it never spikes) or with zero (False).
     steps_per_sample : int, default=1
         K.
+    strict : bool, default=False
+        Whether a change of exactly the threshold stays silent, as in NeuCube. It matters for integers and for constant
+        slopes, of which the fitted threshold is the slope itself.
 
     References
     ----------
@@ -43,11 +46,29 @@ class DeltaEncoder(ChangeEncoder):
     [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
     """
 
+    def __init__(
+        self,
+        threshold: float | None = None,
+        *,
+        factor: float = 0.5,
+        off: bool = True,
+        padding: bool = True,
+        steps_per_sample: int = 1,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(threshold, factor=factor, off=off, padding=padding, steps_per_sample=steps_per_sample)
+        self.strict = strict
+
     def _changes(self, x: Tensor, threshold: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         signal = torch.cat([reference.unsqueeze(0), x])
-        signed = spikegen.delta(signal, threshold=threshold, padding=True, off_spike=True)[1:]
-        on_off = torch.stack([signed > 0, signed < 0], dim=-1).to(x.dtype).unsqueeze(1)
-        if self.steps_per_sample > 1:
-            silent = on_off.new_zeros(len(x), self.steps_per_sample - 1, *on_off.shape[2:])
-            on_off = torch.cat([on_off, silent], dim=1)
-        return on_off, x[-1].clone()
+        if self.strict:
+            signed = signal.diff(dim=0)
+            on_off = torch.stack([signed > threshold, signed < -threshold], dim=-1)
+        else:
+            signed = spikegen.delta(signal, threshold=threshold, padding=True, off_spike=True)[1:]
+            on_off = torch.stack([signed > 0, signed < 0], dim=-1)
+        return self._in_first_step(on_off.to(x.dtype)), x[-1].clone()
+
+    def extra_repr(self) -> str:
+        """Describe the code in ``print(encoder)``."""
+        return f"{super().extra_repr()}{', strict' if self.strict else ''}"

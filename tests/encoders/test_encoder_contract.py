@@ -24,8 +24,13 @@ CASES = {
     "latency:rc": {"steps_per_sample": 6, "mode": "rc", "threshold": 0.2},
     "delta": {"steps_per_sample": 2},
     "delta:on-only": {"off": False, "padding": False},
+    "delta:strict": {"strict": True},
     "step-forward": {"steps_per_sample": 2},
     "step-forward:on-only": {"off": False},
+    "moving-window": {"steps_per_sample": 2, "window": 3},
+    "moving-window:on-only": {"off": False, "padding": False},
+    "bsa": {},
+    "bsa:given": {"fir": [0.5, 0.3], "threshold": 0.1, "steps_per_sample": 2, "quantile": 0.05},
     "population": {"steps_per_sample": 7, "n_fields": 4},
     "phase": {"period": 5, "cycles": 2},
     "phase:oscillation": {"period": 6, "mode": "oscillation"},
@@ -114,7 +119,7 @@ def test_image_shape_and_values(case, image):
     if not encoder.takes_images:
         with pytest.raises(InputError, match="which an image has not"):
             encoder.fit(image)
-        encoder.fit(image[:, :, 0])
+        encoder.fit(image.flatten(2))
         with pytest.raises(InputError, match="which an image has not"):
             encoder(image)
         return
@@ -313,6 +318,10 @@ def test_stateless_codes_refuse_a_state(case, signal):
         ("delta", {"threshold": 0.0}, "threshold must lie in"),
         ("delta", {"threshold": -1.0}, "threshold must lie in"),
         ("step-forward", {"factor": -0.1}, "factor must lie in"),
+        ("moving-window", {"window": 0}, "window must lie in"),
+        ("bsa", {"fir": "length-9"}, "fir='length-9' is unknown"),
+        ("bsa", {"fir": [1.0]}, "at least two finite taps"),
+        ("bsa", {"threshold": -0.1}, "threshold must lie in"),
         ("population", {"n_fields": 2}, "n_fields must lie in"),
         ("population", {"cutoff": 1.0}, "cutoff must lie in"),
         ("phase", {"period": 25}, "period must lie in"),
