@@ -20,6 +20,9 @@ from spikeneuro.nn.readouts import (
     ReadoutState,
 )
 from spikeneuro.nn.recompute import Recompute
+from spikeneuro.nn.rhythm import MixRhythm, Modulation, Rhythm
+from spikeneuro.nn.rhythm_pattern import RhythmPattern, RhythmState, RhythmWarning
+from spikeneuro.nn.rhythm_threshold import ThresholdOscillation, ThresholdWave
 from spikeneuro.nn.stepped import SteppedLayer
 
 __all__ = [
@@ -38,6 +41,8 @@ __all__ = [
     "LastReadout",
     "LeakyReadout",
     "MaxMembraneReadout",
+    "MixRhythm",
+    "Modulation",
     "OverTime",
     "RateReadout",
     "Readout",
@@ -45,8 +50,14 @@ __all__ = [
     "ReadoutState",
     "Recompute",
     "RecurrentLIF",
+    "Rhythm",
+    "RhythmPattern",
+    "RhythmState",
+    "RhythmWarning",
     "SpikingLayer",
     "SteppedLayer",
+    "ThresholdOscillation",
+    "ThresholdWave",
     "from_norse",
     "from_snntorch",
     "from_spikingjelly",

@@ -1,7 +1,7 @@
 """Adaptive neurons as published with LSNN, in what a LIF layer cannot do."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from torch.nn import functional
 from spikeneuro._validation import check_choice, check_number
 from spikeneuro.errors import InputError
 from spikeneuro.nn.decay import Decay, Value
+from spikeneuro.nn.rhythm import Modulation
+from spikeneuro.nn.rhythm_pattern import RhythmState
 from spikeneuro.nn.stepped import SteppedLayer
 from spikeneuro.ops import spike, surrogates
 
@@ -30,12 +32,15 @@ class AdaptiveLIFState(NamedTuple):
         Last spikes, oldest first, (delay + 1, batch, *features).
     refractory : Tensor
         Refractory steps left.
+    pending : Tensor
+        1 where a reset is due.
     """
 
     membrane: Tensor
     adaptation: Tensor
     history: Tensor
     refractory: Tensor
+    pending: Tensor
 
 
 class AdaptiveLIF(SteppedLayer):
@@ -83,6 +88,10 @@ class AdaptiveLIF(SteppedLayer):
         Derivative of the spike, a name or an object of `spikeneuro.ops.surrogates`.
     relative_surrogate : bool, default False
         Whether the surrogate's argument is :math:`(u - \theta_t) / \theta_t`, as in LSNN, and not the difference.
+    preserve_reset : bool, default False
+        With a rhythm or a mask: whether a reset due in an OFF step waits for the next ON step, or is lost.
+    rhythm : Rhythm or MixRhythm, optional
+        When each neuron is ON. Where OFF, the membrane keeps its value and there is no spike; the adaptation runs on.
     learn : str or sequence of str
         "tau_mem", "tau_adapt" or both: learned as their logarithm.
     dtype, device : optional
@@ -131,12 +140,15 @@ class AdaptiveLIF(SteppedLayer):
         delay: int = 0,
         surrogate: str | surrogates.Surrogate = "multi_gaussian",
         relative_surrogate: bool = False,
+        preserve_reset: bool = False,
+        rhythm: Modulation | None = None,
         learn: str | Sequence[str] = (),
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        super().__init__(shape, dtype=dtype, device=device)
-        self.dt = float(check_number(dt, "dt", low=0.0, closed="neither"))
+        step = float(check_number(dt, "dt", low=0.0, closed="neither"))
+        super().__init__(shape, dt=step, rhythm=rhythm, dtype=dtype, device=device)
+        self.dt, self.preserve_reset = step, preserve_reset
         self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
         for name in self.learn:
             check_choice(name, LEARNABLE, "learn")
@@ -176,10 +188,20 @@ class AdaptiveLIF(SteppedLayer):
         """Return a membrane of 0, the adaptation at its start, and no spikes."""
         zero = torch.zeros_like(x)
         history = x.new_zeros((self.delay + 1, *x.shape))
-        return AdaptiveLIFState(zero, zero + self.adaptation_start, history, zero)
+        return AdaptiveLIFState(zero, zero + self.adaptation_start, history, zero, zero)
 
-    def step(self, x: Tensor, state: AdaptiveLIFState) -> tuple[Tensor, AdaptiveLIFState]:
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, AdaptiveLIFState | RhythmState]:
         """Return the spikes of one step of the input, (batch, *features), and the state after it."""
+        if self.rhythm is None:
+            return self._advance(x, state, None)
+        result = self.run(x.unsqueeze(0), state)
+        return result.spikes[0], result.state
+
+    def masked_step(self, x: Tensor, state: AdaptiveLIFState, on: Tensor) -> tuple[Tensor, AdaptiveLIFState]:
+        """Return the spikes of a step in which some neurons are OFF, and the state after it."""
+        return self._advance(x, state, on)
+
+    def _advance(self, x: Tensor, state: AdaptiveLIFState, on: Tensor | None) -> tuple[Tensor, AdaptiveLIFState]:
         beta, rho = self.membrane_decay(), self.adaptation_decay()
         before = state.history[-1]
         a = rho * state.adaptation + (1.0 - rho) * before
@@ -187,13 +209,17 @@ class AdaptiveLIF(SteppedLayer):
         if self.weight is not None:
             weight = self.weight if self.self_connections else self.weight * self.get_buffer("_others")
             x = x + functional.linear(state.history[0], weight, self.bias)
-        u = beta * state.membrane + (1.0 - beta) * x - threshold * before
+        u = beta * state.membrane + (1.0 - beta) * x - threshold * state.pending
         above = (state.membrane if self.spike_timing == "next_step" else u) - threshold
         s = spike(above / threshold if self.relative_surrogate else above, self.surrogate)
         s = s * (state.refractory <= 0).to(s.dtype)
+        pending = s
+        if on is not None:
+            s, u = s * on.to(s.dtype), torch.where(on, u, state.membrane)
+            pending = torch.where(on, s, state.pending) if self.preserve_reset else s
         left = torch.where(s > 0, float(self.refractory), (state.refractory - 1.0).clamp(min=0.0))
         history = torch.cat((state.history[1:], s.unsqueeze(0)))
-        return s, AdaptiveLIFState(u, a, history, left)
+        return s, AdaptiveLIFState(u, a, history, left, pending)
 
     def observe(self, state: AdaptiveLIFState) -> dict[str, Tensor]:
         """Return membrane, adaptation and the threshold in effect."""

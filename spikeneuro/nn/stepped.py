@@ -11,6 +11,8 @@ from spikeneuro._validation import check_choice
 from spikeneuro.errors import InputError
 from spikeneuro.nn.base import LIFResult, SpikingLayer
 from spikeneuro.nn.decay import Value, values
+from spikeneuro.nn.rhythm import Modulation, bound
+from spikeneuro.nn.rhythm_pattern import RhythmPattern, begin, end, mask_for
 
 
 class SteppedLayer(SpikingLayer):
@@ -23,6 +25,10 @@ class SteppedLayer(SpikingLayer):
     ----------
     shape : int or sequence of int
         Shape that broadcasts to the features: ``128``, ``(16, 1, 1)``, or ``()`` for any.
+    dt : float, optional
+        Length of a step in seconds, for a rhythm that is given in seconds or hertz.
+    rhythm : Rhythm or MixRhythm, optional
+        When each neuron is ON; for layers that have a `masked_step`.
     dtype, device : optional
         As for torch's layers: where the numbers of `set_number` are kept.
 
@@ -48,11 +54,18 @@ class SteppedLayer(SpikingLayer):
         self,
         shape: int | Sequence[int],
         *,
+        dt: float | None = None,
+        rhythm: Modulation | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__(shape)
         self._place: dict[str, Any] = {"dtype": dtype or torch.get_default_dtype(), "device": device}
+        self.rhythm = bound(rhythm, self.shape, dt, device)
+        if self.rhythm is not None and not isinstance(self.rhythm, RhythmPattern):
+            raise InputError(f"{type(self).__name__} takes a Rhythm or MixRhythm, got {type(rhythm).__name__}.")
+        if self.rhythm is not None:
+            self._check_masked()
 
     @abstractmethod
     def resting_state(self, x: Tensor) -> Any:
@@ -88,6 +101,39 @@ class SteppedLayer(SpikingLayer):
             State after it.
         """
 
+    def masked_step(self, x: Tensor, state: Any, on: Tensor) -> tuple[Tensor, Any]:  # noqa: ARG002
+        """Return the spikes of one step in which some neurons are OFF, and the state after it.
+
+        A layer that can be given a rhythm overrides this: where OFF, the membrane keeps its value and there is no
+        spike, neither in what is returned nor in what the rest of the state is computed from.
+
+        Parameters
+        ----------
+        x : Tensor
+            Input of the step, (batch, *features).
+        state : NamedTuple
+            State before it.
+        on : Tensor
+            True where ON, broadcasts to `x`.
+
+        Returns
+        -------
+        spikes : Tensor
+            0 and 1, (batch, *features).
+        state : NamedTuple
+            State after it.
+
+        Raises
+        ------
+        InputError
+            If the layer has no such step.
+        """
+        raise InputError(f"{type(self).__name__} knows no OFF steps; write its masked_step to give it a rhythm.")
+
+    def _check_masked(self) -> None:
+        if type(self).masked_step is SteppedLayer.masked_step:
+            raise InputError(f"{type(self).__name__} knows no OFF steps; write its masked_step to give it a rhythm.")
+
     def observe(self, state: Any) -> dict[str, Tensor]:
         """Return what can be recorded of a state, by name; the fields of the state unless a layer says otherwise."""
         fields: dict[str, Tensor] = state._asdict()
@@ -111,7 +157,7 @@ class SteppedLayer(SpikingLayer):
         tensor = values(value, name, self.shape, self._place["device"])
         self.register_buffer(name, tensor.to(self._place["dtype"]))
 
-    def run(self, x: Tensor, state: Any = None, record: Sequence[str] = ()) -> LIFResult:
+    def run(self, x: Tensor, state: Any = None, record: Sequence[str] = (), *, mask: Tensor | None = None) -> LIFResult:
         """Run a piece of a sequence and return its state and traces.
 
         Two pieces run one after the other, the second from the state of the first, equal the whole.
@@ -121,9 +167,11 @@ class SteppedLayer(SpikingLayer):
         x : Tensor
             Input, (time, batch, *features), in the unit of the layer.
         state : NamedTuple, optional
-            State before the first step, from an earlier `run`; at rest by default.
+            State before the first step, from an earlier `run`; at rest by default. With a rhythm, a `RhythmState`.
         record : sequence of str
             Traces to return, each the value after its step: "spikes" and what `observe` names.
+        mask : Tensor, optional
+            Who is ON (1) and OFF (0), broadcasts to `x`; for layers with a `masked_step` and no rhythm of their own.
 
         Returns
         -------
@@ -138,7 +186,9 @@ class SteppedLayer(SpikingLayer):
         self.check_input(x)
         self._check_dtype(x)
         rest = self.resting_state(x.new_zeros(x.shape[1:]))
+        passed, state = begin(self.rhythm, state)
         state = rest if state is None else self._checked(state, rest)
+        on = self._on(mask_for(self.rhythm, x, passed, mask), x)
         names = (record,) if isinstance(record, str) else tuple(record)
         for name in names:
             check_choice(name, ("spikes", *self.observe(rest)), "record")
@@ -146,8 +196,8 @@ class SteppedLayer(SpikingLayer):
         spikes: list[Tensor] = []
         courses: dict[str, list[Tensor]] = {name: [] for name in observed}
         # Unbound once: differentiating x[t] would allocate a gradient of the whole sequence at every step.
-        for x_t in x.unbind(0):
-            s, state = self.step(x_t, state)
+        for t, x_t in enumerate(x.unbind(0)):
+            s, state = self.step(x_t, state) if on is None else self.masked_step(x_t, state, on[t])
             spikes.append(s)
             if observed:
                 seen = self.observe(state)
@@ -156,7 +206,19 @@ class SteppedLayer(SpikingLayer):
         stacked = torch.stack(spikes) if spikes else torch.zeros_like(x)
         last = self.observe(state)
         traces = {name: stacked if name == "spikes" else _stacked(courses[name], last[name]) for name in names}
-        return LIFResult(stacked, state, traces)
+        return LIFResult(stacked, end(self.rhythm, state, passed + len(x)), traces)
+
+    def _on(self, mask: Tensor | None, x: Tensor) -> Tensor | None:
+        """Mask as truth values in the shape of `x`."""
+        if mask is None:
+            return None
+        self._check_masked()
+        try:
+            return mask.to(torch.bool).expand(x.shape)
+        except RuntimeError as error:
+            raise InputError(
+                f"a mask of shape {tuple(mask.shape)} does not broadcast to the input {tuple(x.shape)}."
+            ) from error
 
     def _check_dtype(self, x: Tensor) -> None:
         if not x.is_floating_point():
