@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         nn,
         ops,
         report,
+        reservoir,
         training,
     )
     from spikeneuro.training import NeuroClassifier, NeuroRegressor
@@ -35,13 +36,14 @@ _SUBMODULES = (
     "nn",
     "ops",
     "report",
+    "reservoir",
     "training",
 )
 _FROM_TRAINING = ("NeuroClassifier", "NeuroRegressor")
 
 __all__ = [
     "NeuroClassifier", "NeuroRegressor", "__version__", "bench", "data", "encoders", "energy", "errors",
-    "evaluation", "models", "nn", "ops", "report", "training",
+    "evaluation", "models", "nn", "ops", "report", "reservoir", "training",
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ PIPELINES = names(kind="pipeline")
 EXTRA = {"cca-ssvep": {"frequencies": FREQUENCIES}, "bandpower-forest": {"n_trees": 20}, "pca-svm": {"n_components": 5}}
 WITH_PROBABILITY = {
     "bandpower-lda", "bandpower-forest", "csp-lda", "tangent-space-lr", "trace-lr", "logistic-regression",
-    "nearest-neighbour",
+    "nearest-neighbour", "liquid-state-machine",
 }  # fmt: skip
 
 
@@ -46,11 +46,11 @@ def fit(name, X, y, **changes):
 
 
 def test_the_table_names_builders_whose_signature_fits():
-    assert len(PIPELINES) == 13
+    assert len(PIPELINES) == 16
     for name in PIPELINES:
         row = entry(name)
         assert callable(row.load())
-        assert not row.spiking
+        assert row.spiking == (name == "liquid-state-machine")
         assert row.reference
         for task in row.tasks:
             assert hasattr(build(name, task=task), "fit")

@@ -1,0 +1,36 @@
+"""Reservoirs: recurrent networks that stay as they are drawn, with a readout that is trained."""
+
+from spikeneuro.reservoir.desnn import DeSNN, DeSNNRegressor, first_spike_ranks
+from spikeneuro.reservoir.echo_layers import effective_spectral_radius
+from spikeneuro.reservoir.echo_state import DeepEchoStateNetwork, EchoStateNetwork
+from spikeneuro.reservoir.liquid_state import LiquidStateMachine
+from spikeneuro.reservoir.memory_capacity import MemoryCapacity, memory_capacity, memory_capacity_of
+from spikeneuro.reservoir.wiring import (
+    MAASS_PROBABILITY,
+    MAASS_STRENGTH,
+    dale_weights,
+    distance_connectivity,
+    grid,
+    neuron_kinds,
+    small_world,
+)
+
+__all__ = [
+    "DeSNN",
+    "DeSNNRegressor",
+    "DeepEchoStateNetwork",
+    "EchoStateNetwork",
+    "LiquidStateMachine",
+    "MAASS_PROBABILITY",
+    "MAASS_STRENGTH",
+    "MemoryCapacity",
+    "dale_weights",
+    "distance_connectivity",
+    "effective_spectral_radius",
+    "first_spike_ranks",
+    "grid",
+    "memory_capacity",
+    "memory_capacity_of",
+    "neuron_kinds",
+    "small_world",
+]
