@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         models,
         nn,
         ops,
+        plasticity,
         report,
         reservoir,
         training,
@@ -35,6 +36,7 @@ _SUBMODULES = (
     "models",
     "nn",
     "ops",
+    "plasticity",
     "report",
     "reservoir",
     "training",
@@ -43,7 +45,7 @@ _FROM_TRAINING = ("NeuroClassifier", "NeuroRegressor")
 
 __all__ = [
     "NeuroClassifier", "NeuroRegressor", "__version__", "bench", "data", "encoders", "energy", "errors",
-    "evaluation", "models", "nn", "ops", "report", "reservoir", "training",
+    "evaluation", "models", "nn", "ops", "plasticity", "report", "reservoir", "training",
 ]  # fmt: skip
 
 

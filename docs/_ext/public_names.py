@@ -14,6 +14,7 @@ MODULES = {
     "spikeneuro.ops": "Operations",
     "spikeneuro.ops.surrogates": "Surrogate gradients",
     "spikeneuro.ops.counts": "Operation counts",
+    "spikeneuro.plasticity": "Plasticity",
     "spikeneuro.reservoir": "Reservoirs",
     "spikeneuro.models": "Models",
     "spikeneuro.registry": "Table of models",

@@ -1,0 +1,287 @@
+"""Pre-training of a layer of any network by plasticity, before it is trained by gradients."""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+
+from spikeneuro._validation import check_number
+from spikeneuro.errors import InputError
+from spikeneuro.plasticity.connections import Constant
+from spikeneuro.plasticity.homeostasis import Homeostasis
+from spikeneuro.plasticity.layers import connect
+from spikeneuro.plasticity.learning import Learner
+from spikeneuro.plasticity.rules import Rule
+
+
+@dataclass
+class Pretraining:
+    """What `pretrain` did.
+
+    Attributes
+    ----------
+    change : list of float
+        Mean absolute change of the weights by each batch.
+    rate : list of float
+        Spikes per neuron and step of the layer in each batch.
+    low, high : list of float
+        Smallest and largest weight after each batch.
+    """
+
+    change: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+
+
+def pretrain(
+    model: nn.Module,
+    batches: Callable[[], Iterable[Tensor]] | Sequence[Tensor],
+    synapses: str,
+    neurons: str,
+    rule: Rule,
+    *,
+    low: Constant,
+    high: Constant,
+    epochs: int = 1,
+    reduction: str = "mean",
+    homeostasis: Sequence[Homeostasis] = (),
+) -> Pretraining:
+    """Let one layer of a network learn by plasticity, from what reaches it when the network runs.
+
+    Each batch is run through the network in evaluation mode; what arrived at the synapses and what the neurons fired
+    change the weights once, with `Learner.update`. The rest of the network stays as it is. Layers are trained one after
+    the other, from the input on, by calling this for each.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    batches : sequence of Tensor, or function that returns an iterable of them
+        Inputs of the network; a function is called for each epoch.
+    synapses, neurons : str
+        Names of the layer's two modules in `model`, as ``model.named_modules()`` has them: the Linear, convolution or
+        `SparseLinear`, and the spiking neurons behind it. What lies between them (a normalisation) must keep the shape.
+    rule : Rule
+        The rule; not one with reward.
+    low, high : float or Tensor
+        Bounds of the weights, which hold them now already.
+    epochs : int, default 1
+        Number of passes.
+    reduction : {"mean", "sum"}, default "mean"
+        As for `learning`.
+    homeostasis : sequence of Homeostasis
+        As for `learning`.
+
+    Returns
+    -------
+    Pretraining
+        What happened, batch by batch.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, the layer gets no spikes or something other than spikes, its neurons never fire, or a
+        bound does not hold.
+
+    Warns
+    -----
+    UserWarning
+        If half of the neurons or more fired in no batch, and so learned nothing.
+
+    Examples
+    --------
+    >>> from spikeneuro.nn import LIF
+    >>> from spikeneuro.plasticity import PairSTDP
+    >>> model = nn.Sequential(nn.Linear(20, 8, bias=False), LIF(8), nn.Linear(8, 2))
+    >>> _ = nn.init.uniform_(model[0].weight, 0.2, 0.5, torch.Generator().manual_seed(0))
+    >>> x = (torch.rand(50, 4, 20, generator=torch.Generator().manual_seed(1)) < 0.2).float()
+    >>> done = pretrain(model, [x], "0", "1", PairSTDP(), low=0.0, high=1.0, epochs=3)
+    >>> len(done.change), done.change[0] > 0
+    (3, True)
+    """
+    check_number(epochs, "epochs", low=1, integer=True)
+    layer, cells = _module(model, synapses, "synapses"), _module(model, neurons, "neurons")
+    connection = connect(layer, low, high)
+    done, fired = Pretraining(), None
+    mode = model.training
+    model.eval()
+    try:
+        with Learner(connection, rule, reduction=reduction, homeostasis=homeostasis) as learner:
+            learner.neurons = cells
+            for _ in range(epochs):
+                for batch in batches() if callable(batches) else batches:
+                    pre, post = observed(model, batch, layer, cells, (synapses, neurons))
+                    before = connection.weight.detach().clone()
+                    learner.update(pre, post)
+                    weight = connection.weight.detach()
+                    done.change.append(float((weight - before).abs().mean()))
+                    done.rate.append(float(post.float().mean()))
+                    done.low.append(float(weight.min()))
+                    done.high.append(float(weight.max()))
+                    ever = post.flatten(0, 1).amax(0) > 0
+                    fired = ever if fired is None else fired | ever
+    finally:
+        model.train(mode)
+    _check_firing(fired, neurons)
+    return done
+
+
+def _check_firing(fired: Tensor | None, neurons: str) -> None:
+    if fired is None:
+        raise InputError("there was no batch to learn from.")
+    if not bool(fired.any()):
+        raise InputError(
+            f"no neuron of {neurons!r} ever fired, so that nothing was learned; raise weights or lower thresholds."
+        )
+    silent = float((~fired).float().mean())
+    if silent >= 0.5:
+        warnings.warn(
+            f"{silent:.0%} of the neurons of {neurons!r} never fired and learned nothing; "
+            "a homeostasis such as ThresholdHomeostasis makes all take part.",
+            stacklevel=3,
+        )
+
+
+def _module(model: nn.Module, name: str, what: str) -> nn.Module:
+    modules = dict(model.named_modules())
+    if name not in modules:
+        raise InputError(f"{what}={name!r} is no module of the network; it has {', '.join(list(modules)[1:30])}.")
+    return modules[name]
+
+
+@torch.no_grad()
+def observed(
+    model: nn.Module, batch: Tensor, layer: nn.Module, cells: nn.Module, names: tuple[str, str]
+) -> tuple[Tensor, Tensor]:
+    """Return what arrives at a layer's synapses and what its neurons fire when the network runs.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    batch : Tensor
+        Its input.
+    layer, cells : torch.nn.Module
+        Synapses and neurons.
+    names : (str, str)
+        What they are called, for messages.
+
+    Returns
+    -------
+    pre, post : Tensor
+        (time, batch, *features).
+    """
+    seen: dict[str, list[Tensor]] = {"pre": [], "post": []}
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, given: seen["pre"].append(given[0])),
+        cells.register_forward_hook(lambda _, __, made: seen["post"].append(made)),
+    ]
+    try:
+        model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for (key, calls), name in zip(seen.items(), names, strict=True):
+        if len(calls) != 1 or not isinstance(calls[0], Tensor):
+            raise InputError(
+                f"{name!r} was called {len(calls)} times in a run of the network where its "
+                f"{'input' if key == 'pre' else 'output'} was to be seen once, as a tensor over all time."
+            )
+    pre, post = seen["pre"][0], seen["post"][0]
+    if pre.dim() == post.dim() - 1 and pre.shape[0] == post.shape[0] * post.shape[1]:  # time was folded into batch
+        pre = pre.unflatten(0, post.shape[:2])
+    if not bool(pre.any()):
+        raise InputError(f"no spike reaches {names[0]!r}: its input is 0 throughout.")
+    return pre, post
+
+
+class STDPPretraining(Callback):
+    """Callback of an estimator: pre-trains a layer by plasticity when training starts; gradients then fine-tune it.
+
+    Given to an estimator as ``NeuroClassifier(..., callbacks=[STDPPretraining(...)])``. It sees the data that the
+    network is trained on, without labels, and none of those set aside for validation. One callback for each layer,
+    from the input on, trains several.
+
+    Parameters
+    ----------
+    synapses, neurons : str
+        Names of the layer's two modules, as for `pretrain`.
+    rule : Rule
+        The rule.
+    low, high : float or Tensor
+        Bounds of the weights while they learn; fine-tuning knows no bounds.
+    draw : (float, float), optional
+        Range between the bounds in which the weights are drawn anew before, from torch's global generator, which
+        estimators seed; by default they stay as the network drew them.
+    epochs : int, default 1
+        Number of passes through the training data.
+    reduction : {"mean", "sum"}, default "mean"
+        As for `learning`.
+    homeostasis : sequence of Homeostasis
+        As for `learning`.
+
+    Attributes
+    ----------
+    pretraining_ : Pretraining
+        What was done, once trained.
+
+    Examples
+    --------
+    >>> from spikeneuro.plasticity import PairSTDP
+    >>> callback = STDPPretraining("linears.0", "neurons.0", PairSTDP(), low=-1.0, high=1.0, epochs=2)
+    """
+
+    def __init__(
+        self,
+        synapses: str,
+        neurons: str,
+        rule: Rule,
+        *,
+        low: Constant,
+        high: Constant,
+        draw: tuple[float, float] | None = None,
+        epochs: int = 1,
+        reduction: str = "mean",
+        homeostasis: Sequence[Homeostasis] = (),
+    ) -> None:
+        self.synapses = synapses
+        self.neurons = neurons
+        self.rule = rule
+        self.low = low
+        self.high = high
+        self.draw = draw
+        self.epochs = epochs
+        self.reduction = reduction
+        self.homeostasis = homeostasis
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Pre-train the layer.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            The net that is about to train.
+        X, y : object
+            What it was given to train on.
+        **kwargs
+            Not used.
+        """
+        del kwargs
+        training, _ = net.get_split_datasets(X, y)
+
+        def batches() -> Iterable[Tensor]:
+            for inputs, _ in net.get_iterator(training, training=False):
+                yield inputs.to(net.device)
+
+        if self.draw is not None:
+            layer = _module(net.module_, self.synapses, "synapses")
+            connect(layer, self.low, self.high).draw_(*self.draw)
+        self.pretraining_ = pretrain(
+            net.module_, batches, self.synapses, self.neurons, self.rule, low=self.low, high=self.high,
+            epochs=self.epochs, reduction=self.reduction, homeostasis=self.homeostasis,
+        )  # fmt: skip
