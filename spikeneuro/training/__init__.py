@@ -1,5 +1,21 @@
 """Estimators in the manner of scikit-learn that train any registered model."""
 
+from spikeneuro.training.conversion import (
+    QCFS,
+    ConvertedNetwork,
+    ConvertedResult,
+    ConvertedState,
+    IntegrateAndFire,
+    SpikingMaxPool,
+    StepsCalibration,
+    accuracy_over_steps,
+    calibrate_steps,
+    conversion_report,
+    convert,
+    convert_estimator,
+    fold_batchnorm,
+    with_qcfs,
+)
 from spikeneuro.training.estimators import NeuroClassifier, NeuroRegressor
 from spikeneuro.training.firing import firing, recorded_spikes
 from spikeneuro.training.health import health
@@ -11,16 +27,30 @@ from spikeneuro.training.windowed import Windowed
 
 __all__ = [
     "ChannelScaler",
+    "ConvertedNetwork",
+    "ConvertedResult",
+    "ConvertedState",
     "HealthReport",
+    "IntegrateAndFire",
     "LayerHealth",
     "MaskedCrossEntropy",
     "MemoryEstimate",
     "NeuroClassifier",
     "NeuroRegressor",
+    "QCFS",
+    "SpikingMaxPool",
+    "StepsCalibration",
     "Windowed",
+    "accuracy_over_steps",
+    "calibrate_steps",
+    "conversion_report",
+    "convert",
+    "convert_estimator",
     "firing",
+    "fold_batchnorm",
     "health",
     "predict_memory",
     "rate_penalty",
     "recorded_spikes",
+    "with_qcfs",
 ]
