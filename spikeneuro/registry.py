@@ -123,6 +123,16 @@ MODELS: tuple[ModelEntry, ...] = (
         summary="spiking layers whose neurons are ON in a rhythm of their own",
     ),
     ModelEntry(
+        name="rhythm-snn",
+        target="spikeneuro.models.rhythm_snn:RhythmSNN",
+        inputs=("signal",),
+        kind="network",
+        spiking=True,
+        tasks=("classification", "regression", "steps"),
+        reference="Yan et al. (2025), doi:10.1038/s41467-025-63771-x",
+        summary="spiking layers whose neurons are ON in a rhythm of their own",
+    ),
+    ModelEntry(
         name="spiking-cnn2d",
         target="spikeneuro.models.spiking_cnn2d:SpikingCNN2d",
         inputs=("image",),

@@ -1,75 +1,15 @@
 """Encoder, recurrent spiking layers, readout: for signals, events and ROI series, whole or piece by piece."""
 
-from typing import NamedTuple, cast
-
-from torch import Tensor, nn
-
-from spikeneuro._validation import check_choice
 from spikeneuro.encoders import Encoder
-from spikeneuro.errors import InputError
-from spikeneuro.models.inputs import check_dropout, check_signal, check_sizes, check_task
-from spikeneuro.models.spiking import as_encoder, as_surrogate, step_length
-from spikeneuro.nn import (
-    EventLinear,
-    LastReadout,
-    LeakyReadout,
-    MaxMembraneReadout,
-    OverTime,
-    RateReadout,
-    RecurrentLIF,
-)
+from spikeneuro.models.inputs import check_sizes
+from spikeneuro.models.layered_snn import LayeredSNN
+from spikeneuro.models.spiking import as_surrogate
+from spikeneuro.nn import RecurrentLIF
 from spikeneuro.nn.heterogeneity import LogSpaced
-from spikeneuro.nn.readouts import Readout, ReadoutState
-from spikeneuro.nn.recompute import check_segments, in_segments
-from spikeneuro.ops import LIFState
 from spikeneuro.ops.surrogates import Surrogate
 
-READOUTS = ("rate", "leaky", "max", "last")
-NORMS = ("batch", "layer", "none")
 
-
-class StreamState(NamedTuple):
-    """What `RecurrentSNN.run` carries from one piece of a signal to the next.
-
-    Attributes
-    ----------
-    encoder : object
-        State of the encoder; None for codes without memory.
-    layers : tuple of LIFState
-        State of each recurrent layer.
-    readout : ReadoutState
-        State of the readout.
-    """
-
-    encoder: object
-    layers: tuple[LIFState, ...]
-    readout: ReadoutState
-
-    @property
-    def n_steps(self) -> int:
-        """Steps seen so far."""
-        return self.readout.n_steps
-
-
-class StreamResult(NamedTuple):
-    """What `RecurrentSNN.run` gives for a piece of a signal.
-
-    Attributes
-    ----------
-    output : Tensor
-        Logits (batch, n_outputs) of everything heard so far, or (batch, n_outputs, times) of the piece for steps.
-    spikes : tuple of Tensor
-        Spikes of each layer in the piece, (steps, batch, hidden).
-    state : StreamState
-        State for the next piece.
-    """
-
-    output: Tensor
-    spikes: tuple[Tensor, ...]
-    state: StreamState
-
-
-class RecurrentSNN(nn.Module):
+class RecurrentSNN(LayeredSNN):
     r"""Recurrent spiking network with heterogeneous, learnable time constants.
 
     .. code-block:: text
@@ -171,119 +111,22 @@ class RecurrentSNN(nn.Module):
         drop_prob: float = 0.1,
         recompute: int | str | None = None,
     ) -> None:
-        super().__init__()
-        check_sizes(n_chans=n_chans, n_times=n_times, n_outputs=n_outputs, hidden=hidden, n_layers=n_layers)
-        check_dropout(drop_prob=drop_prob)
-        self.n_chans, self.n_times, self.n_outputs, self.sfreq = n_chans, n_times, n_outputs, sfreq
-        self.task = check_task(task)
-        self.recompute = None if recompute is None else check_segments(recompute)
-        if recompute is not None and norm == "batch":
-            raise InputError(
-                f"recompute={recompute!r} cuts sequences in time, but batch normalisation takes its statistics over "
-                "the whole; use norm='layer' or norm='none'."
+        check_sizes(n_layers=n_layers)
+        tau = tau or ((0.01, 0.5) if tau_unit == "seconds" else (1.0, 50.0))
+
+        def neurons(index: int, size: int, dt: float) -> RecurrentLIF:  # noqa: ARG001
+            return RecurrentLIF(
+                size,
+                bias=norm == "none",
+                tau_mem=LogSpaced(*tau),
+                dt=dt,
+                recurrent_scale=recurrent_scale,
+                surrogate=as_surrogate(surrogate),
+                learn=("tau_mem",) if learn_tau else (),
             )
-        self.encoder = as_encoder(encoder)
-        dt = step_length(tau_unit, sfreq, self.encoder)
-        in_seconds = tau_unit == "seconds"
-        tau = tau or ((0.01, 0.5) if in_seconds else (1.0, 50.0))
-        tau_readout = tau_readout or ((0.01, 0.1) if in_seconds else (1.0, 10.0))
-        self.linears, self.norms, self.neurons = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        width = self.encoder.out_features(n_chans)
-        for _ in range(n_layers):
-            # RecurrentLIF has a bias; the normalisations have one of their own
-            self.linears.append(EventLinear(width, hidden, bias=False))
-            self.norms.append(_normalisation(norm, hidden))
-            self.neurons.append(
-                RecurrentLIF(
-                    hidden,
-                    bias=norm == "none",
-                    tau_mem=LogSpaced(*tau),
-                    dt=dt,
-                    recurrent_scale=recurrent_scale,
-                    surrogate=as_surrogate(surrogate),
-                    learn=("tau_mem",) if learn_tau else (),
-                )
-            )
-            width = hidden
-        self.dropout = nn.Dropout(drop_prob)
-        self.head = nn.Linear(hidden, n_outputs)
-        self.readout_mode = "steps" if self.task == "steps" else check_choice(readout, READOUTS, "readout")
-        self.readout = _readout(self.readout_mode, n_outputs, LogSpaced(*tau_readout), dt, learn_tau)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, times) -> logits (batch, n_outputs), or (batch, n_outputs, times) for steps."""
-        check_signal(x, self.n_chans, None)
-        rate = self.readout_mode == "rate"
-        stack = [part for layer in self._layers() for part in (*layer, self.dropout)]  # (steps, batch, hidden)
-        stack += [self.readout] if rate else [self.head, self.readout]
-        y = self.encoder(x)
-        if self.recompute is None:
-            for part in stack:
-                y = part(y)
-        else:
-            y = in_segments(stack, y, self.recompute)
-        return self.head(y) if rate else self._per_sample(y)
-
-    def run(self, x: Tensor, state: StreamState | None = None) -> StreamResult:
-        """Run one piece of a signal, carrying on from `state`.
-
-        Parameters
-        ----------
-        x : Tensor
-            The next piece, (batch, n_chans, times) with any number of samples.
-        state : StreamState, optional
-            What the call before returned; None at the start.
-
-        Returns
-        -------
-        StreamResult
-            Output so far (or of the piece, for steps), spikes of each layer, and the state to hand to the next call.
-
-        Raises
-        ------
-        InputError
-            In training mode, where batch statistics and dropout make pieces differ from the whole.
-        """
-        if self.training:
-            raise InputError("run needs the model in evaluation mode; call model.eval() first.")
-        check_signal(x, self.n_chans, None)
-        spikes, encoder_state = self.encoder.run(x, None if state is None else state.encoder)
-        layers, all_spikes = [], []
-        for index, (linear, norm, neurons) in enumerate(self._layers()):
-            result = neurons.run(norm(linear(spikes)), None if state is None else state.layers[index])
-            spikes = result.spikes
-            layers.append(result.state)
-            all_spikes.append(spikes)
-        rate = self.readout_mode == "rate"
-        read, summary = self.readout.run(
-            spikes if rate else self.head(spikes), None if state is None else state.readout
-        )
-        output = self.head(read) if rate else self._per_sample(read)
-        return StreamResult(output, tuple(all_spikes), StreamState(encoder_state, tuple(layers), summary))
-
-    def _layers(self) -> list[tuple[nn.Module, nn.Module, RecurrentLIF]]:
-        neurons = cast("list[RecurrentLIF]", list(self.neurons))
-        return list(zip(self.linears, self.norms, neurons, strict=True))
-
-    def _per_sample(self, output: Tensor) -> Tensor:
-        """With steps: (steps, batch, n_outputs) -> (batch, n_outputs, times), the value at the end of each sample."""
-        if self.task != "steps":
-            return output
-        every = self.encoder.steps_per_sample
-        return output[every - 1 :: every].permute(1, 2, 0)
-
-
-def _normalisation(name: str, features: int) -> nn.Module:
-    check_choice(name, NORMS, "norm")
-    if name == "batch":
-        return OverTime(nn.BatchNorm1d(features))
-    return nn.LayerNorm(features) if name == "layer" else nn.Identity()
-
-
-def _readout(mode: str, n_outputs: int, tau: LogSpaced, dt: float, learn: bool) -> Readout:
-    if mode == "rate":
-        return RateReadout()
-    if mode in ("steps", "leaky"):
-        return LeakyReadout(n_outputs, sequence=mode == "steps", tau_mem=tau, dt=dt, learn=learn)
-    kind = MaxMembraneReadout if mode == "max" else LastReadout
-    return kind(n_outputs, tau_mem=tau, dt=dt, learn=learn)
+        super().__init__(
+            n_chans, n_times, n_outputs, sfreq, task=task, hidden=(hidden,) * n_layers, neurons=neurons,
+            tau_unit=tau_unit, tau_readout=tau_readout, learn_tau=learn_tau, norm=norm, readout=readout,
+            encoder=encoder, drop_prob=drop_prob, recompute=recompute,
+        )  # fmt: skip
