@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-#: Calls before the first timed one: the first compiles and is compared, the second finds warm caches.
+#: Calls before the first turn: the first compiles and is compared, the second finds warm caches.
 WARM_UP = 2
-#: No contender takes more than about this many seconds in a case, but each is timed at least LEAST times.
+#: The timed calls of a contender take no more than about this many seconds, but there are at least LEAST.
 PATIENCE = 20.0
 LEAST = 3
 #: Seconds of untimed calls, one at least, before each timed one.

@@ -24,6 +24,7 @@ class Layout(NamedTuple):
     period: int
     width: int  # longest piece
     block: int  # pieces that a thread carries through time together
+    streamed: int  # bytes from which a result is written past the caches
 
 
 class Choice(NamedTuple):
@@ -77,12 +78,8 @@ class Rhythm(NamedTuple):
     by_column: bool  # the mask differs between samples
 
 
-#: Bytes from which a result is written past the caches: more than a reader would still find there.
-STREAMED_FROM = 2**24
-
-
 class State(NamedTuple):
-    """State, (columns,) each, which the kernel moves on; history (delay + 1, columns)."""
+    """State, (columns,) each, which the kernel moves on; history (delay + 1, columns) only where it streams spikes."""
 
     v: Any
     current: Any
@@ -161,7 +158,7 @@ def can_stream(array: Any, layout: Layout) -> bool:
     """Whether a result (time, columns) is to be written past the caches, and can be."""
     aligned = array.ctypes.data % 64 == 0 and array.shape[1] % GROUP == 0
     whole = layout.period % GROUP == 0 and layout.width % GROUP == 0
-    return array.size * array.itemsize >= STREAMED_FROM and aligned and whole
+    return array.size * array.itemsize >= layout.streamed and aligned and whole
 
 
 @kernel_function

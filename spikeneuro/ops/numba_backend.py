@@ -3,6 +3,7 @@
 Importing this module imports numba; `spikeneuro.ops` does so only when a kernel is used.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from spikeneuro.ops.threads import run_blocks
 _MODES = {"none": 0, "subtract": 1, "zero": 2}
 assert set(_MODES) == set(RESETS)
 _SHORTEST, _LONGEST = 512, 2048  # columns of a piece: long enough to hide its start, short enough for the first cache
+_ALIGNED = 16  # columns of which a period is a multiple, if it can, so that results may be written past the caches
+_STREAMED_FROM = 2**24  # bytes of a result that a reader would not find in the caches any more
 _BLOCK = 16384  # columns that a thread carries through time: their state fits the second-level cache
 
 
@@ -115,15 +118,20 @@ class _Plan:
 
     def _layout(self) -> Layout:
         n = max(self.features.numel(), 1)
-        period = n * -(-_SHORTEST // n)
+        times = -(-_SHORTEST // n)
+        whole = _up_to_multiple(times, _ALIGNED // math.gcd(n, _ALIGNED))
+        period = n * (whole if n * whole <= 2 * _LONGEST else times)
         width = min(period, _LONGEST)
-        return Layout(period, width, max(_BLOCK // width, 1))
+        return Layout(period, width, max(_BLOCK // width, 1), _STREAMED_FROM)
 
     def _recurrent_layout(self) -> Layout:
         """Pieces of whole samples: four or more, which share each read of the weights, but one for each thread."""
         n, batch = max(self.features.numel(), 1), max(self.shape[1], 1)
-        samples = min(max(4, _SHORTEST // n), -(-batch // torch.get_num_threads()))
-        return Layout(n * samples, n * samples, max(_BLOCK // (n * samples), 1))
+        most = -(-batch // torch.get_num_threads())
+        samples = min(max(4, _SHORTEST // n), most)
+        whole = _up_to_multiple(samples, _ALIGNED // math.gcd(n, _ALIGNED))
+        period = n * (whole if whole <= most else samples)
+        return Layout(period, period, max(_BLOCK // period, 1), _STREAMED_FROM)
 
     def numbers(self, *, transposed: bool) -> Numbers:
         """Parameters spread over the features and repeated over the period."""
@@ -181,6 +189,11 @@ class _Plan:
         if gradient.shape[0] > 1 and gradient.stride(0) == 0:
             gradient = gradient[:1]
         return self.over_time(gradient)
+
+
+def _up_to_multiple(number: int, of: int) -> int:
+    """Smallest multiple of `of` that is not below `number`."""
+    return of * -(-number // of)
 
 
 def _kept(plan: _Plan, saved: Saved, call: Call, wanted: Sequence[bool]) -> Kept:

@@ -31,7 +31,6 @@ from spikeneuro.ops.numba_adjoint import (
     threshold_adjoint,
 )
 from spikeneuro.ops.numba_arguments import (
-    GROUP,
     PAD,
     Adjoint,
     Choice,
@@ -118,7 +117,7 @@ def sweep(
 def ask_for_inputs(t: int, a: int, o: int, n: int, choice: Choice, rhythm: Rhythm, kept: Kept, flow: Flow) -> None:
     """Ask for what the adjoint of step t will read."""
     b, row = a + n, t if flow.spikes.shape[0] > 1 else 0
-    if choice.masked and not choice.adapts:
+    if choice.masked and not (choice.adapts or choice.late or choice.refractory > 0):
         step, first = groups_place(rhythm, t, o)
         groups = rhythm.groups[step, first:]
         ask_for_groups(groups, kept.potential[t, a:b])
@@ -215,8 +214,8 @@ def same_step_piece(
         )  # fmt: skip
     else:
         # With a gradient of the membrane there is something to do for OFF neurons too.
-        step = 0 if flow.has_potential else min(t, rhythm.groups.shape[0] - 1)
-        groups = (rhythm.every if flow.has_potential else rhythm.groups)[step, o // GROUP :]
+        step, first = groups_place(rhythm, t, o)
+        groups = rhythm.every[0, first:] if flow.has_potential else rhythm.groups[step, first:]
         masked_adjoint(choice, code, surrogate, groups, u, th, vz, m, beta, numbers.gain[o:e], gst[a:b], ring, gut[a:b],
                        h, gv, gx, gu, gth)  # fmt: skip
         if wanted.beta and t > 0:

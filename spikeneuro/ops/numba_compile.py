@@ -34,7 +34,7 @@ def _unnamed_options() -> dict[str, bool]:
     return {name: value for name, value in wanted.items() if hasattr(CPUTargetOptions, name)}
 
 
-#: `numba.extending.intrinsic`; neither it nor the next has type hints.
+#: `numba.extending.intrinsic`, which has no type hints, as the others here.
 intrinsic: Any = extending.intrinsic
 _array_of: Any = make_array
 _function_of: Any = cgutils.get_or_insert_function
@@ -51,6 +51,10 @@ element_function = _njit(**_OPTIONS, **{name: value for name, value in _UNNAMED.
 
 #: As `kernel_function`, free to contract products and sums: for gradients, whose last bit follows no order.
 contracting_function = _njit(**_OPTIONS, **_UNNAMED, fastmath={"contract"})
+
+
+#: Compiles what one thread does of a kernel: this may allocate memory.
+share_function = _njit(**_OPTIONS)
 
 
 @intrinsic
@@ -167,10 +171,6 @@ def finish_streams(_context: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), fence
-
-
-#: Compiles what one thread does of a kernel: this may allocate memory.
-share_function = _njit(**_OPTIONS)
 
 
 def sources_stamp() -> str:

@@ -93,7 +93,7 @@ def sweep(
                     cur = state.current[a : a + n] if choice.alpha else scratch[0, :n]
                 if currents.shape[0] > 0:
                     put(streams, cur, currents[t, a : a + n])
-                fire(t, a, o, n, choice, streams, numbers, rhythm, cur, state, s, u, scratch)
+                advance(t, a, o, n, choice, streams, numbers, rhythm, cur, state, s, u, scratch)
                 if adaptations.shape[0] > 0:
                     put(streams, state.adaptation[a : a + n], adaptations[t, a : a + n])
     if streams:
@@ -116,7 +116,7 @@ def write_current(
 
 
 @kernel_function
-def fire(
+def advance(
     t: int, a: int, o: int, n: int, choice: Choice, streams: bool, numbers: Numbers, rhythm: Rhythm, cur: Any,
     state: State, s: Any, u: Any, scratch: Any,
 ) -> None:  # fmt: skip
@@ -182,7 +182,7 @@ def neurons(
     elif choice.adapts:
         adaptive_step(choice, cur, v, state.adaptation[a:b], before, m, beta, gain, base, numbers.rho[o:e],
                       numbers.kappa[o:e], vr, vz, s, u)  # fmt: skip
-    elif skips(choice):
+    elif choice.masked:
         row, first = groups_place(rhythm, t, o)
         masked_step(choice, rhythm.groups[row, first:], cur, v, m, beta, gain, base, vr, vz, s, u)
     else:

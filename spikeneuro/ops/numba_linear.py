@@ -46,7 +46,7 @@ def product(x: NDArray[Any], outgoing: NDArray[Any], bias: NDArray[Any], y: NDAr
 
 def weight_gradient(g: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """Return ``x.T @ g``, (inputs, outputs)."""
-    # Memory for the worst case; only what is filled is ever touched.
+    # Room for the worst case.
     places, values = buffers.empty((x.size,), np.int32), buffers.empty((x.size,), x.dtype)
     ends = np.empty(len(x), np.int64)
     run_blocks(_list_rows, -(-len(x) // _ROWS), x, places, values, ends)
@@ -92,10 +92,11 @@ def _product_rows(first: int, last: int, x: Any, outgoing: Any, bias: Any, y: An
 
 @cached_kernel
 def _list_rows(team: Team, first: int, last: int, x: Any, places: Any, values: Any, ends: Any) -> None:
-    share_out(_list_blocks, team, first, last, (x, places, values, ends))
+    if not share_out(_list_blocks, team, first, last, (x, places, values, ends)):
+        raise MemoryError
 
 
-@kernel_function
+@share_function
 def _list_blocks(first: int, last: int, x: Any, places: Any, values: Any, ends: Any) -> None:
     """List the inputs of each block of rows one after the other, from the block's own beginning."""
     for block in range(first, last):
@@ -110,10 +111,11 @@ def _list_blocks(first: int, last: int, x: Any, places: Any, values: Any, ends: 
 def _weight_gradient(
     team: Team, first: int, last: int, width: int, g: Any, places: Any, values: Any, ends: Any, found: Any
 ) -> None:
-    share_out(_weight_gradient_blocks, team, first, last, (width, g, places, values, ends, found))
+    if not share_out(_weight_gradient_blocks, team, first, last, (width, g, places, values, ends, found)):
+        raise MemoryError
 
 
-@kernel_function
+@share_function
 def _weight_gradient_blocks(
     first: int, last: int, width: int, g: Any, places: Any, values: Any, ends: Any, found: Any
 ) -> None:

@@ -2,9 +2,9 @@
 
 Kernels run on the threads of torch's own OpenMP runtime where that can be reached: these wait for work by spinning for
 some milliseconds, so that on few cores any other thread would have to share a core with one that does nothing.
-Elsewhere, and in a forked child, where OpenMP's threads are gone and its runtime would wait for them, a small pool
-serves. Numba's threading layers are not used: those abort when two Python threads enter them at once or when the
-process forks, while here calls may come from any thread.
+Elsewhere, and in the children of `multiprocessing` and of a fork, where OpenMP's threads may be gone and its runtime
+would wait for them, a small pool serves. Numba's threading layers are not used: those abort when two Python threads
+enter them at once or when the process forks, while here calls may come from any thread.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ import torch
 
 from spikeneuro.ops.numba_arguments import Team
 
-_SMALL = 2**16  # operations, some ten microseconds: what it takes to wake another thread
+_SMALL = 2**16  # operations, some ten microseconds: what it may take to wake another thread
 _POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
 # In a child of multiprocessing the runtime may have been forked before this module was imported.
 _BORN = os.getpid() if multiprocessing.parent_process() is None else None
@@ -59,14 +59,18 @@ def _run_in_pool(kernel: Callable[..., None], shares: list[tuple[Team, int, int]
 def _openmp() -> int:
     """Address of the entry of the OpenMP runtime that torch runs on; 0 where it has none that can be found.
 
-    Asked of torch's own library, which answers for what it was linked to: a process may hold several runtimes, since
+    Found as the loader found it for torch: what the whole process shares first (a runtime that was preloaded, or
+    torch's, which it lets all see), then what torch's library was linked to. A process may hold several, since
     scikit-learn brings its own, and the threads of one spin where those of another should work.
     """
-    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
-    if not library.exists():
+    own = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    if not own.exists():
         return 0
-    entry = getattr(ctypes.CDLL(str(library)), "GOMP_parallel", None)
-    return ctypes.cast(entry, ctypes.c_void_p).value or 0 if entry else 0
+    for library in (None, str(own)):
+        entry = getattr(ctypes.CDLL(library), "GOMP_parallel", None)
+        if entry is not None:
+            return ctypes.cast(entry, ctypes.c_void_p).value or 0
+    return 0
 
 
 def _pool(n_workers: int) -> ThreadPoolExecutor:

@@ -1,12 +1,14 @@
 """The compiled backend equals the reference, in value and in gradient, over drawn settings."""
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spikeneuro import ops
 from spikeneuro.errors import InputError
+from spikeneuro.ops import buffers, numba_backend
 
 CONFIGURATION = st.fixed_dictionaries(
     {
@@ -133,6 +135,41 @@ def test_recurrent_equals_reference(layout, configuration, n):
         torch.testing.assert_close(b, a, rtol=1e-12, atol=1e-12)
     for a, b in zip(expected_gradients, found_gradients, strict=True):
         torch.testing.assert_close(b, a, rtol=1e-8, atol=1e-9)
+
+
+@pytest.fixture
+def streamed(monkeypatch):
+    """Results of any size written past the caches, into reused memory."""
+    monkeypatch.setattr(numba_backend, "_STREAMED_FROM", 0)
+    monkeypatch.setattr(buffers, "SMALLEST", 1)
+
+
+def spoil_idle_memory():
+    """Fill memory that waits for reuse with what is no number, so that a place which is left out shows."""
+    buffers._POOL[0].collect()
+    for memories in buffers._POOL[0].idle.values():
+        for memory in memories:
+            np.frombuffer(memory, np.uint8)[:] = 255
+
+
+@pytest.mark.usefixtures("streamed")
+@settings(
+    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    layout=LAYOUT, configuration=CONFIGURATION, dtype=st.sampled_from([torch.float32, torch.float64]),
+    features=st.sampled_from([(16,), (24,), (48,), (4, 2, 2), (2064,), (4128,)]), recurrent=st.booleans(),
+)  # fmt: skip
+def test_results_written_past_the_caches_equal_the_reference(layout, configuration, dtype, features, recurrent):
+    layout |= {"features": features[:1] if features[0] < 50 else (32,)} if recurrent else {"features": features}
+    expected, expected_gradients = evaluate("reference", layout, configuration, dtype, recurrent)
+    spoil_idle_memory()
+    found, found_gradients = evaluate("numba", layout, configuration, dtype, recurrent)
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-6 if recurrent else 0, atol=1e-6 if recurrent else 0)
+    for a, b in zip(expected_gradients, found_gradients, strict=True):
+        scale, precision = float(a.abs().max()) if a.numel() else 0.0, 1e-5 if dtype == torch.float32 else 1e-11
+        torch.testing.assert_close(b, a, rtol=100 * precision, atol=precision * max(scale, 1.0))
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)

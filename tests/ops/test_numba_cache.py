@@ -24,7 +24,7 @@ state = State(row(0), row(0), row(0), row(0), row(0), np.zeros((1, 1), np.float3
 x = np.ones((2, 1), np.float32)
 s, u, none = np.zeros_like(x), np.zeros_like(x), np.empty((0, 1), np.float32)
 kernel = numba_forward.forward
-kernel(Team(0, 1), 0, 1, Layout(1, 1, 1), choice, numbers, rhythm, x, state, s, u, none, none)
+kernel(Team(0, 1), 0, 1, Layout(1, 1, 1, 2**24), choice, numbers, rhythm, x, state, s, u, none, none)
 print(int(s.sum()), sum(kernel.stats.cache_hits.values()))
 """
 
