@@ -4,6 +4,7 @@ Figures are made without pyplot, so that nothing global is touched and nothing n
 ``figure``, an empty figure to draw into instead of a new one: in a notebook, ``scores(..., figure=plt.figure())``.
 """
 
+from spikeneuro.report.plots.conversion import conversion
 from spikeneuro.report.plots.health import health
 from spikeneuro.report.plots.overview import overview
 from spikeneuro.report.plots.predictions import calibration, confusions, predicted_against_true
@@ -11,6 +12,6 @@ from spikeneuro.report.plots.results import accuracy_energy, scores
 from spikeneuro.report.plots.training import firing, learning_curves, raster
 
 __all__ = [
-    "accuracy_energy", "calibration", "confusions", "firing", "health", "learning_curves", "overview",
+    "accuracy_energy", "calibration", "confusions", "conversion", "firing", "health", "learning_curves", "overview",
     "predicted_against_true", "raster", "scores",
 ]  # fmt: skip

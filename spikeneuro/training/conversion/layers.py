@@ -27,7 +27,7 @@ class IntegrateAndFire(LIF):
     Parameters
     ----------
     threshold : float, default 1
-        θ, above 0.
+        Threshold θ, above 0.
     initial : float, default 0.5
         Membrane before the first step, in thresholds; in [0, 1).
     **options
