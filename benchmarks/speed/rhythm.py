@@ -44,12 +44,16 @@ def _case(
     for rhythm, make in RHYTHMS.items():
         own = f"duty 0.1, {rhythm}"
         mask = make(steps, n, 0.1)
-        contenders.append(
-            _contender(own, layer, x, gradient, mask, train=train, compare="nothing", note=f"ON {mask.mean():.1%}")
-        )
+        contenders.append(_contender(own, layer, x, gradient, mask, train=train, compare="nothing", note=_share(mask)))
         bars.append(Bar(f"times as fast with duty 0.1, {rhythm}", (ALWAYS,), (own,), "at least", limit))
     note = "Gradients to the input and the weights." if train else "Without gradients."
     return Case("rhythm", f"rhythm: {name}", size, contenders, bars, note=note)
+
+
+def _share(mask: Tensor) -> str:
+    """How many neurons are ON, and how many groups of 16 have one that is: memory moves by the group."""
+    groups = mask.unflatten(-1, (-1, min(16, mask.shape[-1]))).amax(-1)
+    return f"ON {mask.mean():.1%}, groups of 16 with any ON {groups.mean():.1%}"
 
 
 def _contender(
