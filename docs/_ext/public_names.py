@@ -17,6 +17,7 @@ MODULES = {
     "spikeneuro.plasticity": "Plasticity",
     "spikeneuro.reservoir": "Reservoirs",
     "spikeneuro.models": "Models",
+    "spikeneuro.models.rhythm_presets": "Published settings of rhythm-snn",
     "spikeneuro.registry": "Table of models",
     "spikeneuro.training": "Training",
     "spikeneuro.data": "Data",

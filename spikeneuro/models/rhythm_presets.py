@@ -7,6 +7,8 @@ from typing import Any
 from spikeneuro._validation import check_choice
 from spikeneuro.ops.surrogates import Rectangle
 
+__all__ = ["published"]
+
 _PLAIN: dict[str, Any] = {
     "hidden": (64, 256, 256), "recurrent": False, "tau_unit": "steps", "threshold": 0.3, "reset": "zero",
     "reset_timing": "next_step", "surrogate": Rectangle(width=0.4), "learn_tau": False, "norm": "none",

@@ -9,9 +9,10 @@ from spikeneuro.report.plots.health import health
 from spikeneuro.report.plots.overview import overview
 from spikeneuro.report.plots.predictions import calibration, confusions, predicted_against_true
 from spikeneuro.report.plots.results import accuracy_energy, scores
+from spikeneuro.report.plots.rhythms import rhythm
 from spikeneuro.report.plots.training import firing, learning_curves, raster
 
 __all__ = [
     "accuracy_energy", "calibration", "confusions", "conversion", "firing", "health", "learning_curves", "overview",
-    "predicted_against_true", "raster", "scores",
+    "predicted_against_true", "raster", "rhythm", "scores",
 ]  # fmt: skip
