@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         energy,
         errors,
         evaluation,
+        explain,
         models,
         nn,
         ops,
@@ -33,6 +34,7 @@ _SUBMODULES = (
     "energy",
     "errors",
     "evaluation",
+    "explain",
     "models",
     "nn",
     "ops",
@@ -45,7 +47,7 @@ _FROM_TRAINING = ("NeuroClassifier", "NeuroRegressor")
 
 __all__ = [
     "NeuroClassifier", "NeuroRegressor", "__version__", "bench", "data", "encoders", "energy", "errors",
-    "evaluation", "models", "nn", "ops", "plasticity", "report", "reservoir", "training",
+    "evaluation", "explain", "models", "nn", "ops", "plasticity", "report", "reservoir", "training",
 ]  # fmt: skip
 
 

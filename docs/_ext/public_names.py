@@ -23,6 +23,7 @@ MODULES = {
     "spikeneuro.data": "Data",
     "spikeneuro.evaluation": "Evaluation",
     "spikeneuro.energy": "Energy",
+    "spikeneuro.explain": "Explanation",
     "spikeneuro.bench": "Benchmarks",
     "spikeneuro.report": "Reports",
     "spikeneuro.report.plots": "Figures",

@@ -26,6 +26,7 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages(spikeneuro.__path__, "spi
 SENT_ON = {
     "spikeneuro.nn.LIFLayer": "LIF",
     "spikeneuro.training.NeuroRegressor": "NeuroClassifier",
+    "spikeneuro.reservoir.DeSNNRegressor": "DeSNN",
     "spikeneuro.energy.Call": "Attributes",
 }
 
