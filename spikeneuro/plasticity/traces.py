@@ -1,6 +1,7 @@
 """Spike traces: what a synapse remembers of the spikes on one of its sides."""
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -59,12 +60,16 @@ def after(kind: str, value: Tensor, spikes: Tensor) -> Tensor:
 def scan(kind: str, spikes: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
     """Values before and after the spikes of every step of a sequence that starts from rest, (time, ...) each.
 
-    One product and one sum (or maximum) per step; everything made of them is computed for all steps at once.
+    The loop over time does this alone, in place; everything made of traces is computed for all steps at once.
     """
-    values = torch.empty_like(spikes)
-    last = at_rest(kind, spikes[0])
-    for t, now in enumerate(spikes.unbind(0)):
-        last = after(kind, before(kind, last, decay), now)
-        values[t] = last
+    values = spikes.clone()
+    steps = values.unbind(0)
+    if kind == "elapsed":
+        steps[0].copy_(after(kind, at_rest(kind, steps[0]), steps[0]))
+    for last, now in pairwise(steps):
+        if kind == "sum":
+            now.addcmul_(last, decay)
+        else:
+            now.copy_(after(kind, before(kind, last, decay), now))
     earlier = torch.cat([at_rest(kind, spikes[:1]), values[:-1]])
     return before(kind, earlier, decay), values

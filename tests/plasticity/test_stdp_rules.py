@@ -72,25 +72,25 @@ def test_triplet_without_triplet_terms_is_the_pair_rule(train) -> None:
 
 def test_triplet_rule_potentiates_more_at_higher_frequencies_in_visual_cortex() -> None:
     """Pairs of 10 ms, 60 of them: at low frequency no potentiation, at high frequency much, and depression turns."""
-    dt = 0.001
+    dt = 0.0025
 
     def change(rule, rate, lag):
         period = round(1 / rate / dt)
-        pre, post = torch.zeros(61 * period, 1, 1, dtype=F64), torch.zeros(61 * period, 1, 1, dtype=F64)
+        pre, post = torch.zeros(60 * period + 40, 1, 1, dtype=F64), torch.zeros(60 * period + 40, 1, 1, dtype=F64)
         pre[20 + period * torch.arange(60)] = 1.0
-        post[20 + lag + period * torch.arange(60)] = 1.0
+        post[20 + round(lag / dt) + period * torch.arange(60)] = 1.0
         return rule.delta(pre, post).item()
 
     for minimal in (False, True):
         rule = TripletSTDP.visual_cortex(minimal=minimal, dt=dt)
-        up = [change(rule, rate, 10) for rate in (1, 10, 20, 40, 50)]
+        up = [change(rule, rate, 0.01) for rate in (2, 10, 20, 40, 50)]
         assert abs(up[0]) < 0.05
         assert up == sorted(up)
         assert 0.4 < up[-1] < 1.0
-        assert change(rule, 1, -10) < -0.2
-        assert change(rule, 50, -10) > 0
+        assert change(rule, 2, -0.01) < -0.2
+        assert change(rule, 50, -0.01) > 0
     pair = PairSTDP(a_plus=0.005, a_minus=0.007, tau_plus=0.0168, tau_minus=0.0337, dt=dt)
-    assert change(pair, 50, 10) < change(pair, 10, 10)  # what the pair rule cannot explain
+    assert change(pair, 50, 0.01) < change(pair, 10, 0.01)  # what the pair rule cannot explain
 
 
 def test_presets_are_the_published_constants() -> None:
