@@ -1,7 +1,5 @@
 """Moving-window code: spikes where a signal leaves the band around the mean of its recent past."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -119,13 +117,11 @@ class MovingWindowEncoder(ChangeEncoder):
         return mean
 
     def _deviations(self, trial: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums = np.cumsum(np.pad(trial, ((0, 0), (1, 0))), axis=1)
+        away = trial - trial[:, :1]  # a constant channel then sums to exactly zero
+        sums = np.cumsum(np.pad(away, ((0, 0), (1, 0))), axis=1)
         ends = np.arange(1, trial.shape[1])
         starts = np.maximum(ends - self.window, 0)
-        means = (sums[:, ends] - sums[:, starts]) / (ends - starts)
-        deviations: NDArray[Any] = trial[:, 1:] - means
-        # a running sum leaves rounding errors where the signal is constant, which is told from a change by its size
-        deviations[np.abs(deviations) < 1e-12 * np.abs(trial).max(axis=1, keepdims=True)] = 0
+        deviations: NDArray[np.float64] = away[:, 1:] - (sums[:, ends] - sums[:, starts]) / (ends - starts)
         return deviations
 
     def _reconstruct(self, net: Tensor, threshold: Tensor) -> Tensor:
