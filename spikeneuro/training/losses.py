@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spikeneuro.errors import InputError
+
 #: Label of a step that is not scored.
 IGNORED = -1
 
@@ -59,6 +61,11 @@ def rate_penalty(spikes: Iterable[Tensor], band: tuple[float, float]) -> Tensor:
     Tensor
         A number that can be added to a loss.
 
+    Raises
+    ------
+    InputError
+        Without layers: a network that trains without spikes has no rates.
+
     References
     ----------
     Bellec et al. (2018), "Long short-term memory and learning-to-learn in networks of spiking neurons", NeurIPS,
@@ -69,4 +76,6 @@ def rate_penalty(spikes: Iterable[Tensor], band: tuple[float, float]) -> Tensor:
     for layer in spikes:
         rate = layer.mean(dim=(0, 1))
         terms.append(((low - rate).clamp(min=0) ** 2 + (rate - high).clamp(min=0) ** 2).mean())
+    if not terms:
+        raise InputError("rate_penalty needs spikes, and no spiking layer ran in training; set it to 0.")
     return torch.stack(terms).mean()

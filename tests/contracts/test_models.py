@@ -24,6 +24,8 @@ SMALL = {
     "cnn1d": {"filters": (4, 4, 4)},
     "cnn2d": {"filters": (4, 4, 4)},
     "spiking-cnn2d": {"filters": (4, 4, 4), "n_steps": 4},
+    "converted-cnn1d": {"filters": (4, 4, 4), "steps": 4},
+    "converted-cnn2d": {"filters": (4, 4, 4), "steps": 4},
 }
 NETWORKS = [row for row in registry.MODELS if row.kind == "network"]
 OWN = [row for row in NETWORKS if row.extra is None]
@@ -104,7 +106,8 @@ def test_steps_are_labelled_one_by_one(row):
 
 @pytest.mark.parametrize("row", NETWORKS, ids=ids)
 def test_gradient_reaches_every_parameter(row):
-    model = build(row, **({"learn_tau": True} if row.spiking else {})).train()
+    learns = "learn_tau" in inspect.signature(row.load()).parameters
+    model = build(row, **({"learn_tau": True} if learns else {})).train()
     x = 3 * batch(row, 16)
     with scoped_seed(2):
         loss = torch.nn.functional.cross_entropy(model(x), torch.arange(16) % 3)

@@ -55,7 +55,7 @@ def convert(
     Parameters
     ----------
     model : nn.Module
-        Trained network of one input and one output. It is left as it is.
+        Trained network of one input and one output. It is left as it is; its hooks are not taken over.
     calibration_data : Tensor or array
         Samples as the network takes them, of those it was trained on.
     method : {"percentile", "max", "qcfs"}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spikeneuro.errors import InputError
-from spikeneuro.training.conversion.tracing import LINEAR, NORM, as_samples, own, trace
+from spikeneuro.training.conversion.tracing import LINEAR, NORM, as_samples, own, trace, without_hooks
 
 
 def fold_batchnorm(model: nn.Module, example: Any = None) -> nn.Module:
@@ -50,7 +50,7 @@ def fold_batchnorm(model: nn.Module, example: Any = None) -> nn.Module:
       (2): ReLU()
     )
     """
-    folded = copy.deepcopy(model).eval()
+    folded = without_hooks(model)
     pairs = list(_in_order(folded)) if example is None else _in_graph(model, example)
     for linear, norm in pairs:
         first, second = folded.get_submodule(linear), folded.get_submodule(norm)

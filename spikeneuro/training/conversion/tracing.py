@@ -174,6 +174,18 @@ def as_samples(data: Any, model: nn.Module, name: str = "calibration_data") -> T
     return samples
 
 
+def without_hooks(model: nn.Module) -> nn.Module:
+    """Copy of a network in evaluation mode, without the hooks of those who watch the original."""
+    made = copy.deepcopy(model).eval()
+    for module in made.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks):
+            hooks.clear()
+        module._forward_hooks_always_called.clear()
+        module._forward_hooks_with_kwargs.clear()
+        module._forward_pre_hooks_with_kwargs.clear()
+    return made
+
+
 def trace(model: nn.Module, samples: Tensor) -> Graph:
     """Find the graph of a network, in evaluation mode and without dropout.
 
@@ -194,7 +206,8 @@ def trace(model: nn.Module, samples: Tensor) -> Graph:
     InputError
         If the network holds a layer that cannot be converted (which is named), or branches on values.
     """
-    root: nn.Module = nn.Sequential(copy.deepcopy(model)).eval()
+    original = without_hooks(model)
+    root: nn.Module = nn.Sequential(copy.deepcopy(original))
     example = samples[:2]
     try:
         with torch.no_grad():
@@ -208,7 +221,7 @@ def trace(model: nn.Module, samples: Tensor) -> Graph:
         ) from error
     nodes = _nodes(root, graph)
     found = Graph(nodes)
-    _check_same(model, found, samples)
+    _check_same(original, found, samples)
     return found
 
 
@@ -304,9 +317,8 @@ def _free(name: str, taken: Mapping[str, str]) -> str:
 def _check_same(model: nn.Module, graph: Graph, samples: Tensor) -> None:
     """Raise unless the graph computes what the network does, for another number of samples than it was found with."""
     few = samples[:3] if len(samples) > 2 else samples[:1].expand(3, *samples.shape[1:])
-    original = copy.deepcopy(model).eval()
     with torch.no_grad():
-        expected = original(few)
+        expected = model(few)
         found = few
         for node, values in graph.values(few):
             found = values[node.name]
