@@ -33,7 +33,7 @@ def effective_spectral_radius(W: ArrayLike, leak: float = 1.0) -> float:
     W : array_like, shape (units, units)
         Recurrent weights.
     leak : float, default 1
-        a, in (0, 1].
+        The a of the update, in (0, 1].
 
     Returns
     -------

@@ -122,7 +122,7 @@ class EchoStateNetwork(_EchoState):
     spectral_radius : float, default 0.9
         Largest magnitude of an eigenvalue of W.
     leak : float, default 1
-        a in (0, 1]: a unit forgets over about 1 / a steps.
+        The a of the update, in (0, 1]: a unit forgets over about 1 / a steps.
     connectivity : float, default 0.1
         Share of the entries of W that are not zero.
     input_scaling : float, default 1
@@ -253,7 +253,7 @@ class DeepEchoStateNetwork(_EchoState):
     spectral_radius : float or sequence of float, default 0.9
         Largest magnitude of an eigenvalue of W.
     leak : float or sequence of float, default 0.5
-        a in (0, 1].
+        The a of the update, in (0, 1].
     connectivity : float or sequence of float, default 0.1
         Share of the entries of W that are not zero.
     input_scaling : float, default 1
@@ -369,7 +369,7 @@ class DeepEchoStateNetwork(_EchoState):
 
     def _per_layer(self, name: str) -> list[Any]:
         value = getattr(self, name)
-        if np.ndim(value) == 0 and not isinstance(value, (list, tuple)):
+        if not isinstance(value, (list, tuple, np.ndarray)):
             return [value] * self.n_layers
         if len(value) != self.n_layers:
             raise InputError(f"{name} must hold one entry for each of the {self.n_layers} layers, got {len(value)}.")

@@ -93,7 +93,7 @@ class LiquidStateMachine(ReservoirEstimator):
         Grid; by default near a cube.
     inhibitory : float, default 0.2
         Share of inhibitory neurons.
-    probability : float or mapping
+    probability : float or mapping, optional
         C, as for `spikeneuro.reservoir.distance_connectivity`; by default that of the source.
     length : float, default 2
         Lambda in units of the grid.
@@ -170,7 +170,7 @@ class LiquidStateMachine(ReservoirEstimator):
         delay: float = 0,
         shape: tuple[int, int, int] | None = None,
         inhibitory: float = 0.2,
-        probability: float | Mapping[str, float] = MAASS_PROBABILITY,
+        probability: float | Mapping[str, float] | None = None,
         length: float = 2.0,
         recurrent_scale: float = 0.2,
         input_scale: float | None = None,
@@ -312,10 +312,10 @@ class LiquidStateMachine(ReservoirEstimator):
         # four independent draws: changing one setting leaves what the others draw as it was
         self.kinds_ = neuron_kinds(n, self.inhibitory, random_state=branch(seed, 0))
         self.positions_ = grid(n, self.shape)
+        probability = MAASS_PROBABILITY if self.probability is None else self.probability
         connections = distance_connectivity(
-            self.positions_, self.kinds_, probability=self.probability, length=self.length,
-            random_state=branch(seed, 1),
-        )  # fmt: skip
+            self.positions_, self.kinds_, probability=probability, length=self.length, random_state=branch(seed, 1)
+        )
         weights = dale_weights(connections, self.kinds_, strength=MAASS_STRENGTH, random_state=branch(seed, 2))
         counts = {}
         for name in ("refractory", "delay"):

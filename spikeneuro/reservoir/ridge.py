@@ -128,7 +128,8 @@ class RidgeReadout:
 
     def _least_gcv(self, values: Array, residuals: Callable[[float], Array], n: int) -> Array:
         """Penalty of each output with the least error of generalised cross-validation."""
-        grid = GRID * (values[values > 0].mean() if (values > 0).any() else 1.0)
+        kept = values > 1e-12 * values.max(initial=0.0)  # rounding leaves traces in directions that hold nothing
+        grid = GRID * (values[kept].mean() if kept.any() else 1.0)
         errors = []
         for alpha in grid:
             # the constant takes one degree of freedom
