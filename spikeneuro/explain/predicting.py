@@ -40,7 +40,7 @@ class Predictor:
     ----------
     ask : callable
         From samples to `Predicted`.
-    task : {"classification", "regression"}
+    task : {"classification", "regression", "steps"}
         What it predicts.
     labels : list or None
         Classes in the order of the columns of its probabilities; None for a regression.
@@ -62,7 +62,7 @@ class Calling(NamedTuple):
 def predictor_of(model: Any, X: Any, y: Array, metric: str | None, calling: Calling) -> tuple[Predictor, Predicted]:
     """How to ask `model`, and its predictions for the samples as they are."""
     if isinstance(model, nn.Module):
-        return _of_module(model, X, calling)
+        return _of_module(model, X, y.ndim == 2, calling)
     classes = calling.classes
     if not callable(getattr(model, "predict", None)):
         raise InputError(
@@ -86,15 +86,15 @@ def predictor_of(model: Any, X: Any, y: Array, metric: str | None, calling: Call
         return Predicted(np.asarray(model.predict(samples)), **graded)
 
     first = ask(X)
-    if first.y_pred.ndim > 1 and first.y_pred.shape != (len(y), 1):
-        raise InputError(f"the model predicts shape {first.y_pred.shape}; one prediction for each sample is needed.")
+    if first.y_pred.shape not in (y.shape, (*y.shape, 1)):
+        raise InputError(f"the model predicts shape {first.y_pred.shape}, but y has shape {y.shape}.")
     if not classifies:
         return Predictor(ask, "regression", None), first
-    names = np.unique(np.concatenate([y, first.y_pred])) if labels is None else labels
-    return Predictor(ask, "classification", list(names)), first
+    names = np.unique(np.concatenate([y, first.y_pred], axis=None)) if labels is None else labels
+    return Predictor(ask, "steps" if y.ndim == 2 else "classification", list(names)), first
 
 
-def _of_module(module: nn.Module, X: Any, calling: Calling) -> tuple[Predictor, Predicted]:
+def _of_module(module: nn.Module, X: Any, steps: bool, calling: Calling) -> tuple[Predictor, Predicted]:
     classes, axis = calling.classes, calling.batch_axis
     parameter = next(module.parameters(), torch.empty(0))
 
@@ -107,13 +107,15 @@ def _of_module(module: nn.Module, X: Any, calling: Calling) -> tuple[Predictor, 
         with torch.no_grad(), scoped_seed(calling.seed), _evaluating(module):
             batches = (batch.movedim(0, axis).to(parameter.device) for batch in whole.split(calling.batch_size))
             found = torch.cat([module(batch).cpu() for batch in batches])
-        if len(found) != len(whole) or found.ndim > 2:
-            raise InputError(f"the network gave shape {tuple(found.shape)} for {len(whole)} samples; expected logits "
-                             "(samples, classes) or values (samples,).")  # fmt: skip
+        if len(found) != len(whole) or found.ndim > 2 + steps or (steps and found.ndim < 3):
+            wanted = "(samples, classes, times)" if steps else "(samples, classes) or values (samples,)"
+            raise InputError(
+                f"the network gave shape {tuple(found.shape)} for {len(whole)} samples; expected logits {wanted}."
+            )
         return np.asarray(found.double().numpy())
 
     values = logits(X)
-    if values.ndim == 1 or values.shape[1] == 1:
+    if values.ndim == 1 or values.shape[1:] == (1,):
         if classes is not None:
             raise InputError("classes are given, but the network has one output, a value.")
         predictor = Predictor(lambda samples: Predicted(logits(samples).reshape(-1)), "regression", None)
@@ -126,7 +128,8 @@ def _of_module(module: nn.Module, X: Any, calling: Calling) -> tuple[Predictor, 
         proba = np.exp(found - found.max(axis=1, keepdims=True))
         return Predicted(names[found.argmax(axis=1)], proba / proba.sum(axis=1, keepdims=True))
 
-    return Predictor(lambda samples: decide(logits(samples)), "classification", names.tolist()), decide(values)
+    task = "steps" if steps else "classification"
+    return Predictor(lambda samples: decide(logits(samples)), task, names.tolist()), decide(values)
 
 
 @contextmanager

@@ -11,10 +11,14 @@ from torch import Tensor, nn
 from spikeneuro._validation import check_choice, check_number
 from spikeneuro.errors import InputError
 from spikeneuro.evaluation import METRICS, Predictions, compare, holm, names_for, summarise
+from spikeneuro.evaluation.outcome import IGNORED
 from spikeneuro.explain.controls import CONTROLS, apply_control, as_samples
 from spikeneuro.explain.hidden import HIDDEN_CONTROLS, shuffled_layers, time_layers
 from spikeneuro.explain.predicting import Calling, Predicted, Predictor, module_of, predictor_of
 from spikeneuro.explain.temporal_report import ControlResult, TemporalReport
+
+#: Controls of the input that a label for each step can follow: every step keeps its label.
+FOLLOWED = ("time-shuffled", "segments-permuted", "time-reversed", "time-mean")
 
 #: Where a control acts on all time layers of a network together.
 ALL_LAYERS = "all layers"
@@ -68,8 +72,10 @@ def temporal_dependence(
     X : array-like or Tensor
         Test samples as the model takes them, samples first: ``(samples, channels, times)``, ``(samples, times)``, or a
         list of recordings of different lengths. Images, which have no time, leave the controls inside the network.
-    y : array-like of shape (samples,)
-        Labels or values.
+    y : array-like of shape (samples,) or (samples, times)
+        Labels or values; for a model that labels every step a label each, -1 where there is none. These move along with
+        their steps, so a drop then says that the model looks at other steps than the one it labels; controls that they
+        cannot follow are left out.
     units : array-like of shape (samples,), optional
         Unit of independence (subject, run) of each sample; every sample by itself when omitted.
     controls : sequence of str, optional
@@ -105,8 +111,8 @@ def temporal_dependence(
     Raises
     ------
     InputError
-        For data that the model cannot take as they are, labels per time step (which would have to move with the input),
-        unknown names, and models without time: images and no spiking layer.
+        For data that the model cannot take as they are, unknown names, controls that labels of steps cannot follow, and
+        models without time: images and no spiking layer.
 
     References
     ----------
@@ -133,18 +139,18 @@ def temporal_dependence(
     check_number(n_segments, "n_segments", low=2, integer=True)
     check_number(confidence, "confidence", low=0.0, high=1.0, closed="neither")
     samples, axis = _samples_first(X, time_axis, batch_axis, model)
-    truth, names = _targets(y, units, len(samples))
+    truth, names = _targets(y, units, samples, axis)
     network = module_of(model)
-    plans, note = _plans(samples, network, controls, layers)
+    plans, note = _plans(samples, network, controls, layers, truth.ndim == 2)
     calling = Calling(classes, batch_size, batch_axis, random_state)
     predictor, first = predictor_of(model, samples, truth, metric, calling)
     chosen = _metric(metric, predictor.task)
 
-    def of(found: Predicted, run: int) -> Predictions:
-        return Predictions(names, truth, found.y_pred, found.proba, found.decision, run)
+    def of(found: Predicted, labels: NDArray[Any], run: int) -> Predictions:
+        return Predictions(names, labels, found.y_pred, found.proba, found.decision, run)
 
     scoring = _Scoring(chosen, predictor, confidence, n_resamples, random_state)
-    original = [of(first, 0)]
+    original = [of(first, truth, 0)]
     rows = [scoring.original(original)]
     for number, plan in enumerate(plans):
         runs, changes, problem = [], [], ""
@@ -155,8 +161,9 @@ def temporal_dependence(
             except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
                 problem = f"could not be applied: {' '.join(str(error).split())}"
                 break
-            runs.append(of(found, repeat))
-            changes.append(_changed(first, found, predictor.task))
+            labels, before = (_moved(values, plan, n_segments, seed) for values in (truth, first.y_pred))
+            runs.append(of(found, labels, repeat))
+            changes.append(_changed(before, found.y_pred, labels, predictor.task))
         rows.append(scoring.row(plan, original, runs, changes, problem))
     return TemporalReport(
         tuple(_adjusted(rows)), chosen, predictor.task, len(samples), len(np.unique(names)), confidence, n_repeats,
@@ -188,25 +195,33 @@ def _samples_first(X: Any, time_axis: int, batch_axis: int, model: Any) -> tuple
     return np.moveaxis(samples, batch, 0), time + (time < batch)
 
 
-def _targets(y: Any, units: Any, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _targets(y: Any, units: Any, samples: Any, axis: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    n = len(samples)
     truth = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
-    if truth.ndim == 2 and truth.shape[1] > 1:
-        raise InputError(f"y has shape {truth.shape}, a label for each step, which would have to move with the input; "
-                         "give one label for each sample.")  # fmt: skip
-    if truth.shape not in ((n,), (n, 1)):
-        raise InputError(f"X has {n} samples, but y has shape {truth.shape}.")
+    if truth.shape == (n, 1):
+        truth = truth[:, 0]
+    of_steps = None if samples.dtype == object or samples.ndim == 4 else (n, samples.shape[axis])
+    if truth.shape not in ((n,), of_steps):
+        either = f"({n},)" if of_steps is None else f"({n},), or {of_steps} for labels of steps"
+        raise InputError(f"X has {n} samples, but y has shape {truth.shape}; expected {either}.")
     names = np.arange(n) if units is None else np.asarray(units)
     if names.shape != (n,):
         raise InputError(f"units must have one entry for each of {n} samples, got shape {names.shape}.")
-    return truth.reshape(n), names
+    return truth, names
 
 
 def _plans(
-    samples: Any, network: nn.Module | None, controls: Sequence[str] | None, layers: Sequence[str] | None
+    samples: Any,
+    network: nn.Module | None,
+    controls: Sequence[str] | None,
+    layers: Sequence[str] | None,
+    steps: bool,
 ) -> tuple[list[_Plan], str]:
     """What to do, in the order of the table, and what cannot be done."""
     if isinstance(controls, str):
         raise InputError(f"controls must be a list of names, got the string {controls!r}.")
+    if steps:
+        return _plans_of_steps(controls, layers)
     image = samples.ndim == 4
     inside = list(layers) if layers is not None else time_layers(network) if network is not None else []
     if layers is not None and network is None:
@@ -232,6 +247,19 @@ def _plans(
     return plans, note
 
 
+def _plans_of_steps(controls: Sequence[str] | None, layers: Sequence[str] | None) -> tuple[list[_Plan], str]:
+    """Controls that labels of steps can follow."""
+    wanted = list(FOLLOWED if controls is None else controls)
+    for name in wanted:
+        check_choice(name, [*CONTROLS, *HIDDEN_CONTROLS], "control")
+        if name not in FOLLOWED:
+            raise InputError(f"labels of steps cannot follow {name!r}; choose from: {', '.join(FOLLOWED)}.")
+    if layers is not None or not wanted:
+        raise InputError("labels of steps cannot follow spikes shuffled inside the network; leave layers."
+                         if layers is not None else "no control is left: controls is empty.")  # fmt: skip
+    return [_Plan(name, "input", ()) for name in wanted], "the labels are of steps and move along with their input"
+
+
 def _draws(plan: _Plan, n_repeats: int) -> int:
     return n_repeats if plan.layers or CONTROLS[plan.control].random else 1
 
@@ -253,21 +281,31 @@ def _asked(
     return found
 
 
-def _changed(first: Predicted, other: Predicted, task: str) -> float:
+def _moved(values: NDArray[Any], plan: _Plan, n_segments: int, seed: int) -> NDArray[Any]:
+    """Labels or predictions of steps in the order that the control has given the steps; others as they are."""
+    if values.ndim == 1 or plan.control == "time-mean" or values.shape[1] == 1:
+        return values
+    index = np.tile(np.arange(values.shape[1]), (len(values), 1))
+    order = apply_control(index, plan.control, n_segments=n_segments, random_state=seed)
+    return np.take_along_axis(values, order, axis=1)
+
+
+def _changed(before: NDArray[Any], after: NDArray[Any], labels: NDArray[Any], task: str) -> float:
     """Share of other decisions, or mean absolute change of values."""
-    if task == "classification":
-        return float((first.y_pred != other.y_pred).mean())
-    return float(np.abs(first.y_pred.astype(np.float64) - other.y_pred).mean())
+    if task == "regression":
+        return float(np.abs(before.astype(np.float64) - after).mean())
+    counted = labels != IGNORED if task == "steps" else np.ones(labels.shape, dtype=bool)
+    return float((before.reshape(labels.shape) != after.reshape(labels.shape))[counted].mean())
 
 
 def _metric(metric: str | None, task: str) -> str:
-    name = metric or ("accuracy" if task == "classification" else "mae")
+    name = metric or ("mae" if task == "regression" else "accuracy")
     return check_choice(name, names_for(task), "metric")
 
 
 def _chance(truth: NDArray[Any], metric: str) -> float | None:
     """Score of the best constant answer, where there is a simple one."""
-    _, counts = np.unique(truth, return_counts=True)
+    _, counts = np.unique(truth[truth != IGNORED] if truth.ndim == 2 else truth, return_counts=True)
     return {"accuracy": float(counts.max() / counts.sum()), "balanced_accuracy": 1 / len(counts)}.get(metric)
 
 

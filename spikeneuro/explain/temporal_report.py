@@ -76,7 +76,7 @@ class TemporalReport:
     metric : str
         Key of `spikeneuro.evaluation.METRICS`.
     task : str
-        ``classification`` or ``regression``.
+        ``classification``, ``regression`` or ``steps``.
     n_samples, n_units : int
         Test samples, and units of independence.
     confidence : float

@@ -323,6 +323,57 @@ def test_regression_pipeline():
     assert report.uses_time is False
 
 
+class StepRule(ClassifierMixin, BaseEstimator):
+    """Labels every step by the sign of the value `lag` steps before it."""
+
+    classes_ = np.array([0, 1])
+
+    def __init__(self, lag):
+        self.lag = lag
+
+    def predict(self, X):
+        return (np.roll(X[:, 0], self.lag, axis=-1) > 0).astype(int)
+
+
+def test_labels_of_steps_move_along():
+    """A rule of each step alone is exactly invariant; one that looks a step back is not."""
+    X = np.random.default_rng(5).normal(size=(30, 1, 40))
+    for lag in (0, 1):
+        rule = StepRule(lag)
+        y = rule.predict(X)
+        y[:, ::7] = -1
+        report = temporal_dependence(rule, X, y, **QUICK)
+        assert (report.task, report.original.score) == ("steps", 1.0)
+        assert [row.control for row in report.rows[1:]] == [
+            "time-shuffled", "segments-permuted", "time-reversed", "time-mean",
+        ]  # fmt: skip
+        moved = [report.row(name) for name in ("time-shuffled", "segments-permuted", "time-reversed")]
+        assert report.is_worse(report.row("time-mean"))
+        if lag == 0:
+            assert all(row.changed == 0 and row.drop == 0 for row in moved)
+            assert report.uses_order is False
+        else:
+            assert all(report.is_worse(row) for row in moved)
+            assert 0.4 < report.row("time-shuffled").score < 0.6
+            # only the first of the five steps of a segment has lost the step before it, and half of those by luck not
+            assert report.row("segments-permuted").drop == pytest.approx(0.1, abs=0.03)
+    assert any("move along" in sentence for sentence in report.findings())
+
+
+def test_a_network_that_labels_steps():
+    class Steps(nn.Module):
+        def forward(self, x):
+            return torch.cat([-x, x], dim=1)  # (batch, classes, times)
+
+    X = np.random.default_rng(6).normal(size=(12, 1, 30))
+    y = (X[:, 0] > 0).astype(int)
+    report = temporal_dependence(Steps(), X, y, metric="roc_auc", controls=["time-shuffled"], **QUICK)
+    assert report.original.score == 1
+    assert report.uses_time is False
+    with pytest.raises(InputError, match=r"expected logits \(samples, classes, times\)"):
+        temporal_dependence(nn.Sequential(nn.Flatten(), nn.Linear(30, 2)), X, y)
+
+
 def test_images_leave_the_network_only():
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
     X, y = np.random.default_rng(0).random((10, 1, 4, 4)), np.arange(10) % 2
@@ -374,7 +425,10 @@ def test_too_few_units_are_pointed_out():
     [
         ({"model": object()}, "fitted estimator with predict or a torch module, got object"),
         ({"y": np.zeros(7)}, r"60 samples, but y has shape \(7,\)"),
-        ({"y": np.zeros((60, 24))}, "a label for each step"),
+        ({"y": np.zeros((60, 23))}, r"y has shape \(60, 23\); expected \(60,\), or \(60, 24\)"),
+        ({"y": np.zeros((60, 24), int)}, r"predicts shape \(60,\), but y has shape \(60, 24\)"),
+        ({"y": np.zeros((60, 24), int), "controls": ["spikes-shuffled"]}, "labels of steps cannot follow"),
+        ({"y": np.zeros((60, 24), int), "layers": ["0"]}, "labels of steps cannot follow"),
         ({"units": ["a"]}, "one entry for each of 60 samples"),
         ({"controls": ["time-warped"]}, "control='time-warped' is unknown"),
         ({"controls": "time-mean"}, "must be a list of names"),
