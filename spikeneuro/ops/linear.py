@@ -86,9 +86,12 @@ def weight_gradient(gradient: Tensor, x: Tensor) -> Tensor:
     from spikeneuro.ops import numba_linear
 
     outputs, array = gradient.shape[1], x.detach().contiguous().numpy()
-    if outputs < FEWEST_OUTPUTS or x.numel() * outputs < _FEWEST_PRODUCTS or numba_linear.density(array) > EVENTS_UP_TO:
+    if outputs < FEWEST_OUTPUTS or x.numel() * outputs < max(_FEWEST_PRODUCTS, 1):  # 1: there may be no row
         return gradient.t() @ x
-    return torch.from_numpy(numba_linear.weight_gradient(gradient.detach().contiguous().numpy(), array)).t()
+    ends = numba_linear.row_ends(array)
+    if int(ends[-1]) > EVENTS_UP_TO * x.numel():
+        return gradient.t() @ x
+    return torch.from_numpy(numba_linear.weight_gradient(gradient.detach().contiguous().numpy(), array, ends)).t()
 
 
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

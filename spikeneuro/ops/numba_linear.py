@@ -44,12 +44,18 @@ def product(x: NDArray[Any], outgoing: NDArray[Any], bias: NDArray[Any], y: NDAr
     run_blocks(_product, -(-len(x) // _ROWS), x, outgoing, bias, y)
 
 
-def weight_gradient(g: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
-    """Return ``x.T @ g``, (inputs, outputs)."""
-    # Room for the worst case.
-    places, values = buffers.empty((x.size,), np.int32), buffers.empty((x.size,), x.dtype)
-    ends = np.empty(len(x), np.int64)
-    run_blocks(_list_rows, -(-len(x) // _ROWS), x, places, values, ends)
+def row_ends(x: NDArray[Any]) -> NDArray[np.int64]:
+    """Where the list of each row's inputs that are not zero ends, when the lists follow each other."""
+    counts = np.empty(len(x), np.int64)
+    run_blocks(_count_rows, -(-len(x) // _ROWS), x, counts, work=x.size)
+    return counts.cumsum()
+
+
+def weight_gradient(g: NDArray[Any], x: NDArray[Any], ends: NDArray[np.int64]) -> NDArray[Any]:
+    """Return ``x.T @ g``, (inputs, outputs); `ends` are those of `row_ends`."""
+    total = int(ends[-1]) if len(ends) else 0
+    places, values = buffers.empty((total,), np.int32), buffers.empty((total,), x.dtype)
+    run_blocks(_list_rows, -(-len(x) // _ROWS), x, ends, places, values, work=x.size)
     found = np.zeros((x.shape[1], g.shape[1]), g.dtype)
     width = min(_OUTPUTS, -(-g.shape[1] // (torch.get_num_threads() * GROUP)) * GROUP)
     run_blocks(_weight_gradient, -(-g.shape[1] // width), width, g, places, values, ends, found)
@@ -62,12 +68,30 @@ def _count(x: Any, found: Any) -> None:
     n = x.shape[0]
     for k in range(min(n, _SAMPLED)):
         # Multiples of the golden ratio, modulo 1, fall evenly and never in step with the batch.
-        row = x[k if n <= _SAMPLED else int(k * (0.6180339887498949 * n) % n)]
-        whole = row.size - row.size % GROUP
-        for first in range(0, whole, GROUP):
-            found[0] += number_of_bits(bits_of_group(row, first))
-        for j in range(whole, row.size):
-            found[0] += row[j] != 0
+        found[0] += count_inputs(x[k if n <= _SAMPLED else int(k * (0.6180339887498949 * n) % n)])
+
+
+@cached_kernel
+def _count_rows(team: Team, first: int, last: int, x: Any, counts: Any) -> None:
+    if not share_out(_count_blocks, team, first, last, (x, counts)):
+        raise MemoryError
+
+
+@share_function
+def _count_blocks(first: int, last: int, x: Any, counts: Any) -> None:
+    for m in range(first * _ROWS, min(last * _ROWS, len(x))):
+        counts[m] = count_inputs(x[m])
+
+
+@kernel_function
+def count_inputs(row: Any) -> int:
+    """Return the number of elements of `row` that are not zero."""
+    count, whole = 0, row.size - row.size % GROUP
+    for first in range(0, whole, GROUP):
+        count += number_of_bits(bits_of_group(row, first))
+    for j in range(whole, row.size):
+        count += row[j] != 0
+    return count
 
 
 @cached_kernel
@@ -91,20 +115,16 @@ def _product_rows(first: int, last: int, x: Any, outgoing: Any, bias: Any, y: An
 
 
 @cached_kernel
-def _list_rows(team: Team, first: int, last: int, x: Any, places: Any, values: Any, ends: Any) -> None:
-    if not share_out(_list_blocks, team, first, last, (x, places, values, ends)):
+def _list_rows(team: Team, first: int, last: int, x: Any, ends: Any, places: Any, values: Any) -> None:
+    if not share_out(_list_blocks, team, first, last, (x, ends, places, values)):
         raise MemoryError
 
 
 @share_function
-def _list_blocks(first: int, last: int, x: Any, places: Any, values: Any, ends: Any) -> None:
-    """List the inputs of each block of rows one after the other, from the block's own beginning."""
-    for block in range(first, last):
-        end = block * _ROWS * x.shape[1]
-        for m in range(block * _ROWS, min((block + 1) * _ROWS, len(x))):
-            last_one = (m + 1) * x.shape[1]
-            end += list_inputs(x[m], places[end:last_one], values[end:last_one])
-            ends[m] = end
+def _list_blocks(first: int, last: int, x: Any, ends: Any, places: Any, values: Any) -> None:
+    for m in range(first * _ROWS, min(last * _ROWS, len(x))):
+        begin = ends[m - 1] if m > 0 else 0
+        list_inputs(x[m], places[begin : ends[m]], values[begin : ends[m]])
 
 
 @cached_kernel
@@ -127,8 +147,6 @@ def _weight_gradient_blocks(
 def _weight_gradient_block(a: int, b: int, g: Any, places: Any, values: Any, ends: Any, found: Any) -> None:
     begin = 0
     for m in range(len(g)):
-        if m % _ROWS == 0:
-            begin = m * found.shape[0]
         row = g[m, a:b]
         for k in range(begin, ends[m]):
             add_scaled(values[k], row, found[places[k], a:b])
