@@ -55,7 +55,8 @@ def _errors(axes: Axes, report: Sequence[Mapping[str, Any]]) -> None:
         axes.bar(places + (number - 1.5) * width, heights, width, color=color, label=cause)
     axes.set_xticks(places, [str(row["layer"]) for row in report], rotation=20 if len(report) > 4 else 0)
     axes.set(xlabel="layer", ylabel="error / activation (rms)")
-    axes.legend(fontsize=7.5, ncols=2)
+    axes.set_ylim(top=1.25 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(fontsize=7.5, ncols=2, loc="upper left")
 
 
 def _over_steps(axes: Axes, curve: Mapping[str, Sequence[float]], ann_accuracy: float | None) -> None:

@@ -217,8 +217,8 @@ class _Builder:
             source, threshold = self._rescaled(source, scale, after, node.name), 1.0
         self._fire(node, source, threshold, after)
 
-    def _fire(self, node: Node, source: str, threshold: float, scale: float) -> None:
-        name = self._add(node.name, IntegrateAndFire(threshold, self.initial), (source,), moves=True)
+    def _fire(self, node: Node, source: str, threshold: float, scale: float, name: str = "") -> None:
+        name = self._add(name or node.name, IntegrateAndFire(threshold, self.initial), (source,), moves=True)
         self.neurons[name] = SpikingLayerInfo(node.name, node.where, scale)
         self.carried[node.name] = name, scale
         self.spikes.add(name)
@@ -235,7 +235,7 @@ class _Builder:
         name = self._add(node.name, OverTime(copy.deepcopy(node.module)), (source,))
         self.carried[node.name] = name, scale
         if self.spiking_pooling and source in self.spikes:
-            self._fire(node, name, 1.0, scale)
+            self._fire(node, name, 1.0, scale, f"{node.name}_spikes")
 
     def _max(self, node: Node) -> None:
         source, scale = self.carried[node.inputs[0]]

@@ -97,7 +97,7 @@ class QuantisedNetwork(nn.Module):
         self.network = with_qcfs(network, levels, theta=theta, average_pooling=average_pooling)
         self.sample_shape, self.spiking_pooling = tuple(sample_shape), spiking_pooling
         self.spiking = self._converted()
-        self.register_load_state_dict_post_hook(lambda module, _: module.refresh())  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_after_loading)  # type: ignore[no-untyped-call]
 
     def _converted(self) -> ConvertedNetwork:
         # The thresholds are learned, so that the samples only show which layer feeds which.
@@ -159,6 +159,10 @@ class QuantisedNetwork(nn.Module):
         raise InputError(f"the model takes samples of shape {self.sample_shape}, got {tuple(x.shape)}.")
 
 
+def _after_loading(module: QuantisedNetwork, _: Any) -> None:
+    module.refresh()
+
+
 def _pairs(old: nn.Module, new: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
     held, made = dict(old.named_buffers()), dict(new.named_buffers())
     assert held.keys() == made.keys()
@@ -195,7 +199,7 @@ class ConvertedCNN1d(QuantisedNetwork):
         Start of the learned thresholds.
     average_pooling : bool, default True
         Whether maxima become averages, as published.
-    spiking_pooling : bool, default False
+    spiking_pooling : bool, default True
         Whether averages are taken by neurons, so that no layer but the first multiplies.
 
     Raises
@@ -229,7 +233,7 @@ class ConvertedCNN1d(QuantisedNetwork):
         levels: int = 8,
         theta: float = START,
         average_pooling: bool = True,
-        spiking_pooling: bool = False,
+        spiking_pooling: bool = True,
     ) -> None:
         sizes = {"n_chans": n_chans, "n_times": n_times, "n_outputs": n_outputs, "sfreq": sfreq}
         options = {
@@ -282,7 +286,7 @@ class ConvertedCNN2d(QuantisedNetwork):
         levels: int = 8,
         theta: float = START,
         average_pooling: bool = True,
-        spiking_pooling: bool = False,
+        spiking_pooling: bool = True,
     ) -> None:
         sizes = {"in_chans": in_chans, "image_size": image_size, "n_outputs": n_outputs}
         options = {
