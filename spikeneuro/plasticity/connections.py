@@ -183,11 +183,18 @@ class Connection(ABC):
     @torch.no_grad()
     def _write(self, weight: Tensor) -> None:
         """Give the synapses that exist these weights, held within the bounds. Called by learners only."""
-        bounded = torch.minimum(torch.maximum(weight, self._like(self.low)), self._like(self.high))
-        self.weight.add_(self.restrict(bounded - self.weight))
-        # The sum rounds: without this a weight could leave its bound by one unit in the last place.
-        held = torch.minimum(torch.maximum(self.weight, self._like(self.low)), self._like(self.high))
-        self.weight.copy_(torch.where(self.restrict(torch.ones_like(self.weight)) > 0, held, self.weight))
+        self.weight.copy_(self.where_there(self.bounded(weight), self.weight))
+
+    def bounded(self, weight: Tensor) -> Tensor:
+        """Return weights held within the bounds."""
+        if isinstance(self.low, Tensor) or isinstance(self.high, Tensor):
+            return torch.minimum(torch.maximum(weight, self._like(self.low)), self._like(self.high))
+        return weight.clamp(self.low, self.high)
+
+    def where_there(self, weight: Tensor, other: Tensor) -> Tensor:
+        """Return `weight` for synapses that exist, `other` for those that do not."""
+        del other
+        return weight
 
     def _like(self, value: Constant) -> Tensor:
         return torch.as_tensor(value, dtype=self.weight.dtype, device=self.weight.device)
@@ -266,6 +273,9 @@ class Dense(Connection):
 
     def restrict(self, change: Tensor) -> Tensor:
         return change if self.exists is None else change * self.exists
+
+    def where_there(self, weight: Tensor, other: Tensor) -> Tensor:
+        return weight if self.exists is None else torch.where(self.exists, weight, other)
 
 
 def check_trains(pre: Tensor, post: Tensor, pre_shape: tuple[int, ...], post_shape: tuple[int, ...]) -> None:

@@ -132,8 +132,7 @@ class RewardSTDP(Rule):
         Parameters
         ----------
         rate : float
-            Factor of the change, BindsNET's ``nu``; times dt / tau_eligibility, as there. BindsNET counts time in
-            milliseconds, so that its ``nu * dt`` is this ``rate`` where both steps are one millisecond.
+            Factor of the change, BindsNET's ``nu``; it is multiplied by dt / tau_eligibility, as there.
         dt : float, default 0.004
             Length of a step in seconds.
         tau, tau_eligibility : float, default 0.02 and 0.025

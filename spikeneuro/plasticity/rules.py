@@ -285,7 +285,7 @@ def recorded(pre: Tensor, post: Tensor, connection: Connection | None) -> tuple[
 def spikes(train: Tensor, connection: Connection, name: str) -> Tensor:
     """Return a train as the dtype of the weights, if it holds nothing but 0 and 1."""
     train = train.detach().to(connection.weight)
-    if not bool(((train == 0) | (train == 1)).all()):
+    if bool((train * (train - 1.0)).any()):
         wrong = train[(train != 0) & (train != 1)]
         raise InputError(
             f"{name} must hold spikes, 0 and 1, but {wrong.numel()} values are others, {float(wrong[0]):g} the first; "
