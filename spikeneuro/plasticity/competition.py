@@ -81,11 +81,11 @@ def lateral_inhibition(n_neurons: int, strength: float, **options: Any) -> Recur
     Examples
     --------
     >>> lateral_inhibition(2, 0.5).weight.tolist()
-    [[-0.0, -0.5], [-0.5, -0.0]]
+    [[0.0, -0.5], [-0.5, 0.0]]
     """
     check_number(strength, "strength", low=0.0)
     neurons = RecurrentLIF(n_neurons, bias=False, **options)
     with torch.no_grad():
-        neurons.weight.copy_(-strength * (1.0 - torch.eye(n_neurons)))
+        neurons.weight.copy_(strength * (torch.eye(n_neurons) - 1.0))
     neurons.weight.requires_grad_(False)
     return neurons

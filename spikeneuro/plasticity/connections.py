@@ -177,8 +177,9 @@ class Connection(ABC):
                 f"draw_ needs low < high within the bounds {_shown(self.low)} to {_shown(self.high)}, "
                 f"got {low!r} and {high!r}."
             )
-        drawn = torch.rand(self.weight.shape, generator=generator, dtype=self.weight.dtype).to(self.weight.device)
-        self._write(low + (high - low) * drawn)
+        place = "cpu" if generator is None else generator.device  # so that a seed gives the same weights on any device
+        drawn = torch.rand(self.weight.shape, generator=generator, dtype=self.weight.dtype, device=place)
+        self._write(low + (high - low) * drawn.to(self.weight.device))
 
     @torch.no_grad()
     def _write(self, weight: Tensor) -> None:

@@ -259,6 +259,10 @@ class STDPPretraining(Callback):
         self.reduction = reduction
         self.homeostasis = homeostasis
 
+    def __repr__(self) -> str:
+        options = ("synapses", "neurons", "rule", "low", "high", "draw", "epochs", "reduction", "homeostasis")
+        return f"STDPPretraining({', '.join(f'{name}={getattr(self, name)!r}' for name in options)})"
+
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Pre-train the layer.
 
