@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from spikeneuro._random import scoped_seed
 from spikeneuro._version import __version__
@@ -22,6 +23,7 @@ from spikeneuro.bench.grouping import experiment_recordings, group_labels, units
 from spikeneuro.bench.plan import Cell
 from spikeneuro.bench.scores import predictions_of
 from spikeneuro.data import Recordings
+from spikeneuro.errors import InputError
 
 #: Packages whose versions a row states.
 _VERSIONED = ("torch", "numpy", "scipy", "scikit-learn", "skorch", "mne", "braindecode", "pyriemann", "numba")
@@ -122,8 +124,22 @@ def _compute(cell: Cell, measured: _Measured) -> None:
         with scoped_seed(cell.seed):  # random codes draw while they are counted
             _measure_network(cell, estimator, X[test], recordings, measured)
     else:
-        reason = "not counted: a scikit-learn pipeline has no ledger"
-        measured.notes.update(dict.fromkeys(("parameters", "macs", "acs", "energy_j"), reason))
+        _measure_pipeline(estimator, X[test], measured)
+
+
+def _measure_pipeline(estimator: Any, X: Any, measured: _Measured) -> None:
+    """Count a pipeline that ends in a network, such as a reservoir; note why another one is not counted."""
+    *before, (_, last) = estimator.steps if isinstance(estimator, Pipeline) else [("", estimator)]
+    reason = "not counted: a scikit-learn pipeline has no ledger"
+    if hasattr(last, "network_input"):
+        try:
+            columns = measure.size(last) | measure.operations(last, Pipeline(before).transform(X) if before else X)
+        except InputError as error:
+            reason = f"not counted: {error}"
+        else:
+            measured.columns.update(columns)
+            return
+    measured.notes.update(dict.fromkeys(("parameters", "macs", "acs", "energy_j"), reason))
 
 
 def _measure_network(cell: Cell, estimator: Any, X: Any, recordings: Recordings, measured: _Measured) -> None:

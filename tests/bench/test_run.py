@@ -409,3 +409,30 @@ def test_errors_are_reached_from_the_package_alone():
         "import spikeneuro as sn; assert issubclass(sn.errors.LeakageError, sn.errors.InputError); 'errors' in dir(sn)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_pipeline_that_ends_in_a_network_is_counted_and_another_says_why_not(make_suite, tmp_path):
+    suite = """
+    name: reservoirs
+    title: Reservoirs
+    experiments:
+      - name: within
+        data: {source: data.py:waves}
+        split: {method: leave-groups-out, params: {by: subject, n_splits: 2, random_state: 0}}
+        unit: subject
+    candidates:
+      - {name: echo, model: echo-state, params: {n_units: 20}}
+      - {name: liquid, model: liquid-state-machine, params: {n_neurons: 27}}
+      - {name: logistic, model: logistic-regression}
+    """
+    run(make_suite(suite), tmp_path / "out")
+    with Store(tmp_path / "out") as store:
+        rows = {row["candidate"]: row for row in store.rows() if row["fold"] == 0}
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    # 48 steps of 20 units: 2 inputs, a tenth of the connections or more, and the readout.
+    assert rows["echo"]["macs"] > 48 * 20 * 2
+    assert rows["liquid"]["acs"] > 0
+    assert rows["liquid"]["spike_rate"] > 0
+    assert rows["liquid"]["energy_j"] > 0
+    assert rows["logistic"]["macs"] is None
+    assert "not counted" in rows["logistic"]["notes"]["macs"]
