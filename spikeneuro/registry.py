@@ -123,6 +123,16 @@ MODELS: tuple[ModelEntry, ...] = (
         summary="spiking layers whose neurons are ON in a rhythm of their own",
     ),
     ModelEntry(
+        name="hrsnn",
+        target="spikeneuro.models.hrsnn:HRSNN",
+        inputs=("signal",),
+        kind="network",
+        spiking=True,
+        tasks=("classification", "regression", "steps"),
+        reference="Chakraborty and Mukhopadhyay (2023), doi:10.3389/fnins.2023.994517",
+        summary="excitatory and inhibitory neurons of many time constants on a grid, with plastic connections",
+    ),
+    ModelEntry(
         name="spiking-cnn2d",
         target="spikeneuro.models.spiking_cnn2d:SpikingCNN2d",
         inputs=("image",),
@@ -390,6 +400,16 @@ MODELS: tuple[ModelEntry, ...] = (
         tasks=("classification", "regression", "steps"),
         reference="Maass, Natschläger and Markram (2002), doi:10.1162/089976602760407955",
         summary="liquid state machine: fixed spiking recurrence, linear readout of traces",
+    ),
+    ModelEntry(
+        name="neucube",
+        target="spikeneuro.models.classical.neucube:build_neucube",
+        inputs=("signal",),
+        kind="pipeline",
+        spiking=True,
+        tasks=("classification", "regression"),
+        reference="Kasabov (2014), doi:10.1016/j.neunet.2014.01.006",
+        summary="brain-shaped spiking reservoir that learns by spike timing, deSNN readout; needs names or positions",
     ),
     ModelEntry(
         name="connectivity-ridge",

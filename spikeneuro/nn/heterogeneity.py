@@ -132,6 +132,48 @@ class Gamma(Heterogeneity):
         return (drawn * (self.mean / self.concentration)).clamp(min=self.low)
 
 
+@dataclass(frozen=True)
+class Mixture(Heterogeneity):
+    """Values of several distributions, each neuron's drawn from one of them: fast, medium and slow neurons.
+
+    Parameters
+    ----------
+    parts : sequence of Heterogeneity
+        The distributions.
+    shares : sequence of float
+        Probability of each, not negative, 1 in all.
+
+    Examples
+    --------
+    >>> tau = Mixture((Gamma(0.01), Gamma(0.05), Gamma(0.2)), (0.1, 0.6, 0.3))
+    >>> tau(5).shape
+    torch.Size([5])
+    """
+
+    parts: Sequence[Heterogeneity]
+    shares: Sequence[float]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))
+        object.__setattr__(self, "shares", tuple(self.shares))
+        if not self.parts or any(not isinstance(part, Heterogeneity) for part in self.parts):
+            raise InputError("parts must be distributions such as Gamma(0.05), one or more.")
+        if len(self.parts) != len(self.shares):
+            raise InputError(f"parts and shares must be of equal number, got {len(self.parts)} and {len(self.shares)}.")
+        for index, share in enumerate(self.shares):
+            check_number(share, f"shares[{index}]", low=0.0, high=1.0)
+        if abs(math.fsum(self.shares) - 1.0) > 1e-6:
+            raise InputError(f"shares must sum to 1, got {math.fsum(self.shares):g}.")
+
+    def __call__(self, shape: int | Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        """Return random values in `shape`."""
+        sizes = _sizes(shape)
+        shares = torch.tensor(self.shares, dtype=torch.float64)
+        drawn = torch.stack([part(sizes, generator) for part in self.parts])
+        chosen = torch.multinomial(shares, max(math.prod(sizes), 1), replacement=True, generator=generator)
+        return drawn.gather(0, chosen[: math.prod(sizes)].reshape(1, *sizes))[0]
+
+
 def _check_range(low: float, high: float) -> None:
     check_number(low, "low", low=0.0, closed="neither")
     check_number(high, "high", low=0.0, closed="neither")

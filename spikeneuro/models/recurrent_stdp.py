@@ -1,0 +1,223 @@
+"""Heterogeneous plasticity of recurrent connections: its constants, and a network's pre-training by it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from spikeneuro._validation import check_choice, check_number
+from spikeneuro.errors import InputError
+from spikeneuro.models.dale_recurrence import DaleRecurrentLIF
+from spikeneuro.nn.heterogeneity import Constant, Gamma, Heterogeneity
+from spikeneuro.plasticity import PairSTDP, PlasticRecurrence, Pretraining, learning
+
+Drawn = float | Heterogeneity | None
+
+OWNERS = ("neuron", "synapse")
+PLASTIC = ("all", "excitatory")
+
+
+def heterogeneous_stdp(
+    layer: DaleRecurrentLIF,
+    *,
+    eta_plus: Drawn = None,
+    eta_minus: Drawn = None,
+    tau_plus: Drawn = None,
+    tau_minus: Drawn = None,
+    per: str = "neuron",
+    generator: torch.Generator | None = None,
+) -> PairSTDP:
+    r"""Draw a rule of plasticity whose constants differ between neurons or synapses.
+
+    A spike before and one after the synapse change its weight w, between its bounds, by
+
+    .. math::
+
+        \Delta w = \begin{cases}
+            \phantom{-}\eta_+ (w_{max} - w) \, e^{-\Delta / \tau_+} & \Delta \ge 0 \\
+            -\eta_- (w - w_{min}) \, e^{\Delta / \tau_-} & \Delta < 0
+        \end{cases}
+
+    Which neuron owns a constant is left open by the source: here both rates and :math:`\tau_-` belong to the neuron
+    after the synapse, :math:`\tau_+` to the one before, so that every trace is that of one neuron.
+
+    Parameters
+    ----------
+    layer : DaleRecurrentLIF
+        The neurons.
+    eta_plus, eta_minus : float or Heterogeneity, optional
+        Rates, the share of the way to the bound that a pair without delay makes; default ``Gamma(0.01)``.
+    tau_plus, tau_minus : float or Heterogeneity, optional
+        Time constants in the layer's unit; default ``Gamma(5 * dt)``. Values below a step are set to it.
+    per : {"neuron", "synapse"}, default "neuron"
+        What has a value of its own; traces of synapses take (batch, neurons, neurons) of memory.
+    generator : torch.Generator, optional
+        Where to draw from; torch's global generator by default.
+
+    Returns
+    -------
+    PairSTDP
+        With exponents 1.
+
+    Raises
+    ------
+    InputError
+        For numbers out of range.
+
+    References
+    ----------
+    Chakraborty and Mukhopadhyay (2023), doi:10.3389/fnins.2023.994517.
+
+    Examples
+    --------
+    >>> layer = DaleRecurrentLIF(2, torch.ones(2, 2), torch.ones(2, 2))
+    >>> heterogeneous_stdp(layer, eta_plus=0.02).a_plus
+    tensor([[0.0200],
+            [0.0200]])
+    """
+    check_choice(per, OWNERS, "per")
+    n, dt = layer.shape[0], layer.dt
+
+    def drawn(given: Drawn, mean: float, name: str, shape: tuple[int, int]) -> Tensor:
+        if not isinstance(given, Heterogeneity):
+            number = None if given is None else check_number(given, name, low=0.0)
+            given = Gamma(mean) if number is None else Constant(number)
+        values = given(shape if per == "neuron" else (n, n), generator)
+        return values.clamp(min=dt) if name.startswith("tau") else values
+
+    return PairSTDP(
+        a_plus=drawn(eta_plus, 0.01, "eta_plus", (n, 1)), a_minus=drawn(eta_minus, 0.01, "eta_minus", (n, 1)),
+        tau_plus=drawn(tau_plus, 5 * dt, "tau_plus", (1, n)), tau_minus=drawn(tau_minus, 5 * dt, "tau_minus", (n, 1)),
+        mu_plus=1.0, mu_minus=1.0, dt=dt,
+    )  # fmt: skip
+
+
+def learn_recurrence(
+    layer: DaleRecurrentLIF,
+    currents: Callable[[], Iterable[Tensor]],
+    rule: PairSTDP,
+    *,
+    epochs: int,
+    max_weight: float | None,
+    plastic: str,
+) -> Pretraining:
+    """Let the connections of a layer learn from input currents, step by step.
+
+    Weights keep their sign: they lie between 0 and `max_weight` from excitatory neurons, between ``-max_weight`` and 0
+    from inhibitory ones. The rule acts on the signed weight, so that an inhibitory connection weakens where its spike
+    comes before the other.
+
+    Parameters
+    ----------
+    layer : DaleRecurrentLIF
+        The layer; its weights are changed.
+    currents : callable
+        Returns the batches of an epoch, (time, batch, neurons) each.
+    rule : PairSTDP
+        The rule.
+    epochs : int
+        Number of passes.
+    max_weight : float or None
+        Largest magnitude; None for the largest one now.
+    plastic : {"all", "excitatory"}
+        Whose connections learn.
+
+    Returns
+    -------
+    Pretraining
+        What happened.
+    """
+    check_number(epochs, "epochs", low=1, integer=True)
+    check_choice(plastic, PLASTIC, "plastic")
+    layer.settle()
+    largest = float(layer.weight.detach().abs().max())
+    if largest == 0:
+        raise InputError("the network has no recurrent connection that could learn; raise probability or length.")
+    bound = largest if max_weight is None else check_number(max_weight, "max_weight", low=0.0, closed="neither")
+    signs = layer.signs
+    exists = layer.exists if plastic == "all" else signs > 0
+    # absent connections need bounds, too: 0 lies within
+    synapses = PlasticRecurrence(
+        layer, low=-bound * (signs < 0).to(signs), high=bound * (signs >= 0).to(signs), exists=exists
+    )
+    done, fired = Pretraining(), False
+    with learning(synapses, rule) as learner:
+        for _ in range(epochs):
+            for current in currents():
+                before = layer.weight.detach().clone()
+                spikes = learner(current.detach())
+                weight = layer.weight.detach()
+                done.change.append(float((weight - before).abs()[exists].mean()) if bool(exists.any()) else 0.0)
+                done.rate.append(float(spikes.mean()))
+                done.low.append(float(weight.min()))
+                done.high.append(float(weight.max()))
+                fired = fired or bool(spikes.any())
+    if not done.change:
+        raise InputError("there was no batch to learn from.")
+    if not fired:
+        raise InputError("no neuron ever fired, so that nothing was learned; scale the input up.")
+    return done
+
+
+class RecurrentSTDPPretraining(Callback):
+    """Callback of an estimator of ``hrsnn``: its connections learn by plasticity when training starts.
+
+    Given as ``NeuroClassifier("hrsnn", module__train="readout", callbacks=[RecurrentSTDPPretraining()])``. It sees the
+    data that the network is trained on, without labels, and none of those set aside for validation.
+
+    Parameters
+    ----------
+    epochs : int, default 1
+        Number of passes through the training data.
+    max_weight : float, optional
+        Largest magnitude of a weight; by default the largest one at the start.
+    plastic : {"all", "excitatory"}, default "all"
+        Whose connections learn.
+    **constants
+        Those of `HRSNN.stdp`; drawn from torch's global generator, which estimators seed.
+
+    Attributes
+    ----------
+    pretraining_ : Pretraining
+        What was done, once trained.
+
+    Examples
+    --------
+    >>> callback = RecurrentSTDPPretraining(epochs=2, eta_plus=0.02)
+    """
+
+    def __init__(
+        self, *, epochs: int = 1, max_weight: float | None = None, plastic: str = "all", **constants: Any
+    ) -> None:
+        self.epochs = epochs
+        self.max_weight = max_weight
+        self.plastic = plastic
+        self.constants = constants
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Pre-train the recurrent connections.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            The net that is about to train.
+        X, y : object
+            What it was given to train on.
+        **kwargs
+            Not used.
+        """
+        del kwargs
+        model = net.module_
+        if not hasattr(model, "stdp"):
+            raise InputError(f"RecurrentSTDPPretraining is for the model 'hrsnn', got {type(model).__name__}.")
+        training, _ = net.get_split_datasets(X, y)
+
+        def batches() -> Iterable[Tensor]:
+            for inputs, _ in net.get_iterator(training, training=False):
+                yield inputs.to(net.device)
+
+        self.pretraining_ = model.pretrain(
+            batches, model.stdp(**self.constants), epochs=self.epochs, max_weight=self.max_weight, plastic=self.plastic
+        )
