@@ -14,10 +14,11 @@ from spikeneuro.training import NeuroClassifier
 
 SFREQ, N_CHANS, N_TIMES, FREQUENCIES = 100.0, 4, 200, (9.0, 16.0)
 PIPELINES = names(kind="pipeline")
-EXTRA = {"cca-ssvep": {"frequencies": FREQUENCIES}, "bandpower-forest": {"n_trees": 20}, "pca-svm": {"n_components": 5}}
+EXTRA = {"cca-ssvep": {"frequencies": FREQUENCIES}, "bandpower-forest": {"n_trees": 20}, "pca-svm": {"n_components": 5},
+         "neucube": {"names": ["C3", "C4", "O1", "O2"]}}  # fmt: skip
 WITH_PROBABILITY = {
     "bandpower-lda", "bandpower-forest", "csp-lda", "tangent-space-lr", "trace-lr", "logistic-regression",
-    "nearest-neighbour", "liquid-state-machine",
+    "nearest-neighbour", "liquid-state-machine", "neucube",
 }  # fmt: skip
 
 
@@ -46,11 +47,11 @@ def fit(name, X, y, **changes):
 
 
 def test_the_table_names_builders_whose_signature_fits():
-    assert len(PIPELINES) == 16
+    assert len(PIPELINES) == 17
     for name in PIPELINES:
         row = entry(name)
         assert callable(row.load())
-        assert row.spiking == (name == "liquid-state-machine")
+        assert row.spiking == (name in {"liquid-state-machine", "neucube"})
         assert row.reference
         for task in row.tasks:
             assert hasattr(build(name, task=task), "fit")
