@@ -53,9 +53,11 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
     [0, 1), one in five negative; nothing leads to input neurons, and what leaves them is :math:`2 |w|`.
 
     `fit` runs the training samples through the cube in their order, `rounds` times, each from rest. When neuron j
-    spikes, a connection from i to j whose sender last spiked :math:`\Delta t \ge 1` steps before gains
-    :math:`\eta / (\Delta t + 1)`; when i spikes, it loses :math:`\eta / (\Delta t + 1)` by the last spike of j. In
-    round k, :math:`\eta = 0.1 \, rate / \sqrt k`, and weights stay within :math:`\pm limit`. Labels play no part. Then
+    spikes in step t and i did last in step t' < t, the connection from i to j gains :math:`\eta / (t - t')`; it loses
+    as much when i spikes in step t and j did last in t'. Each spike pairs once only with the other side of a synapse,
+    two in one step do not, and spikes of inputs weaken nothing unless `inputs_lose`: this is
+    `spikeneuro.plasticity.HyperbolicSTDP` with ``offset=0, coincident="neither"``. In round k,
+    :math:`\eta = 0.1 \, rate / \sqrt k`, and weights stay within :math:`\pm limit`. Labels play no part. Then
     the weights are frozen, the samples run once more, and the readout learns from their spikes. `predict`,
     `transform` and the maps never change a weight, and each sample is treated by itself.
 
@@ -103,6 +105,8 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
         Passes over the training samples; 0 leaves the cube as drawn.
     limit : float, default 2
         Largest magnitude that learning gives to a weight.
+    inputs_lose : bool, default False
+        Whether a spike of an input weakens its connections to neurons that spiked before. In NeuCube it does not.
     random_state : int, RandomState or None
         Draws signs, magnitudes and directions of the connections.
 
@@ -132,10 +136,8 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Published descriptions leave open what two neurons that spike in the same step do to each other (here nothing: that
-    spike cannot have caused the other), and whether 1/D is scaled by its least or its mean distance (here the least).
-    Probability of long-distance connections, 0 by default there, is left out. A sample of 1 000 steps through 20 626
-    neurons takes well under a second; spikes for the readout take one byte a neuron and step.
+    Long-distance connections that NeuCube can draw while learning (probability 0 by default) are left out. A sample of
+    1000 steps through 20 626 neurons takes well under a second; spikes for the readout take a byte a neuron and step.
 
     References
     ----------
@@ -174,6 +176,7 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
         rate: float = 0.01,
         rounds: int = 1,
         limit: float = 2.0,
+        inputs_lose: bool = False,
         random_state: Any = None,
     ) -> None:
         self.positions = positions
@@ -194,6 +197,7 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
         self.rate = rate
         self.rounds = rounds
         self.limit = limit
+        self.inputs_lose = inputs_lose
         self.random_state = random_state
 
     def learn(self, X: ArrayLike) -> Self:
@@ -360,7 +364,7 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
                 f"neurons {unit:.0f} apart; positions must be in the space and unit of the neurons "
                 '(for neurons="brain" MNI millimetres; for any other space use neurons="box").'
             )
-        dynamics = Dynamics(self.leak, self.threshold, self.refractory, self.limit)
+        dynamics = Dynamics(self.leak, self.threshold, self.refractory, self.limit, bool(self.inputs_lose))
         return build(
             neurons, inputs, negative=self.negative, radius=self.radius * unit, inhibitory=self.inhibitory,
             max_weight=self.max_weight, dynamics=dynamics, random_state=self.seed_,

@@ -35,6 +35,7 @@ def run_sample(
     threshold: Any,
     refractory: int,
     learns: bool,
+    never_lose: NDArray[Any],  # neurons whose spikes weaken none of their connections
     rate: Any,
     limit: Any,
     spikes: NDArray[Any],  # written: (steps, neurons)
@@ -75,7 +76,9 @@ def run_sample(
                 fired[count] = neuron
                 count += 1
         if learns:
-            _learn(step, fired[:count], last, out_start, target, weight, in_start, in_edge, source, rate, limit)
+            _learn(
+                step, fired[:count], last, never_lose, out_start, target, weight, in_start, in_edge, source, rate, limit
+            )
         for place in range(count):
             last[fired[place]] = step
 
@@ -95,6 +98,7 @@ def _learn(
     step: int,
     fired: NDArray[Any],
     last: NDArray[Any],
+    never_lose: NDArray[Any],
     out_start: NDArray[Any],
     target: NDArray[Any],
     weight: NDArray[Any],
@@ -104,17 +108,22 @@ def _learn(
     rate: Any,
     limit: Any,
 ) -> None:
-    """Connections that helped a spike grow, those whose spike comes after that of their target shrink."""
+    """Connections that helped a spike grow, those whose spike comes after that of their target shrink.
+
+    A spike that one of the other side has followed before is used, which the last spikes of both tell.
+    """
     for neuron in fired:
         for place in range(in_start[neuron], in_start[neuron + 1]):
             edge = in_edge[place]
             before = last[source[edge]]
-            if before != _NEVER:
-                change = np.float32(rate / np.float32(step - before + 1))
+            if before != _NEVER and last[neuron] <= before:
+                change = np.float32(rate / np.float32(step - before))
                 weight[edge] = min(limit, np.float32(weight[edge] + change))
     for neuron in fired:
+        if never_lose[neuron]:
+            continue
         for edge in range(out_start[neuron], out_start[neuron + 1]):
             before = last[target[edge]]
-            if before != _NEVER:
-                change = np.float32(rate / np.float32(step - before + 1))
+            if before != _NEVER and last[neuron] <= before:
+                change = np.float32(rate / np.float32(step - before))
                 weight[edge] = max(-limit, np.float32(weight[edge] - change))

@@ -24,6 +24,7 @@ class Dynamics:
     threshold: float = 0.5
     refractory: int = 6
     limit: float = 2.0
+    inputs_lose: bool = False
 
 
 @dataclass
@@ -93,7 +94,8 @@ class Cube:
         )  # fmt: skip
         potential = np.empty(self.n_neurons, dtype=np.float32)
         learns = rate is not None
-        run_sample(*arguments, learns, single(rate or 0.0), single(constants.limit), spikes, potential)
+        never_lose = self.is_input & (not constants.inputs_lose)
+        run_sample(*arguments, learns, never_lose, single(rate or 0.0), single(constants.limit), spikes, potential)
         return spikes
 
 

@@ -3,8 +3,10 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 
+from spikeneuro.plasticity import HyperbolicSTDP
 from spikeneuro.reservoir import grid
 from spikeneuro.reservoir.neucube_wiring import Dynamics, build, nearest_neurons, spacing_of
 
@@ -36,6 +38,7 @@ def slow(cube, samples, rate=None):  # noqa: C901 - one loop, as the rules are l
     for number, sample in enumerate(samples):
         psp = [SINGLE(0)] * n
         counter, last = [0] * n, [None] * n
+        used = set()  # of each synapse, the spikes that have had their pair, for gain and for loss
         before = []
         for t, arriving in enumerate(sample):
             now = []
@@ -61,13 +64,17 @@ def slow(cube, samples, rate=None):  # noqa: C901 - one loop, as the rules are l
             if rate is not None:
                 for j in now:
                     for i in range(n):
-                        if exists[j, i] and last[i] is not None:
-                            step = SINGLE(SINGLE(rate) / SINGLE(t - last[i] + 1))
+                        if exists[j, i] and last[i] is not None and (i, j, last[i], "+") not in used:
+                            used.add((i, j, last[i], "+"))
+                            step = SINGLE(SINGLE(rate) / SINGLE(t - last[i]))
                             W[j, i] = min(SINGLE(constants.limit), SINGLE(W[j, i] + step))
                 for i in now:
+                    if i in inputs and not constants.inputs_lose:
+                        continue
                     for j in range(n):
-                        if exists[j, i] and last[j] is not None:
-                            step = SINGLE(SINGLE(rate) / SINGLE(t - last[j] + 1))
+                        if exists[j, i] and last[j] is not None and (i, j, last[j], "-") not in used:
+                            used.add((i, j, last[j], "-"))
+                            step = SINGLE(SINGLE(rate) / SINGLE(t - last[j]))
                             W[j, i] = max(-SINGLE(constants.limit), SINGLE(W[j, i] - step))
             for j in now:
                 last[j] = t
@@ -97,12 +104,12 @@ def test_equals_the_slow_program_spike_for_spike_and_weight_for_weight(negative,
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10_000), leak=st.floats(0, 0.1), threshold=st.floats(0.05, 1), refractory=st.integers(0, 8),
-    rate=st.floats(0, 1), limit=st.floats(0.2, 2), density=st.floats(0, 1),
+    rate=st.floats(0, 1), limit=st.floats(0.2, 2), density=st.floats(0, 1), inputs_lose=st.booleans(),
 )  # fmt: skip
 def test_equals_the_slow_program_for_any_constants_and_keeps_its_bounds(
-    seed, leak, threshold, refractory, rate, limit, density
+    seed, leak, threshold, refractory, rate, limit, density, inputs_lose
 ):
-    dynamics = Dynamics(leak, threshold, refractory, limit)
+    dynamics = Dynamics(leak, threshold, refractory, limit, inputs_lose)
     cube = cube_of(12, (2, 7), seed, dynamics=dynamics)
     samples = trains(cube, 2, 20, density, seed)
     _, expected = slow(cube, samples, rate)
@@ -120,13 +127,46 @@ def test_one_pair_by_hand():
     cube = build(np.array([[0.0, 0, 0], [1, 0, 0]]), np.array([0]), negative="none", radius=1.0, inhibitory=0.0,
                  max_weight=0.1, dynamics=Dynamics(threshold=0.5), random_state=0)  # fmt: skip
     cube.weight[:] = 0.2
-    sample = np.ones((1, 12, 1), dtype=bool)
-    # potential 0.198, 0.396, then 0.596 >= 0.5 at step 3; deaf for 6 steps (4 to 9); 0.198, 0.396 at 10, 11
+    sample = np.ones((1, 11, 1), dtype=bool)
+    # potential 0.198, 0.396, then 0.596 >= 0.5 at step 3; deaf for 6 steps (4 to 9); then 0.198
     assert np.flatnonzero(run(cube, sample)[0, :, 1]).tolist() == [3]
     cube.learn(sample, 0.1)
-    # gains rate / 2 at step 3 (input one step before), loses rate / (dt + 1) at the input spikes of steps 4 to 11
-    expected = 0.2 + 0.1 / 2 - sum(0.1 / (dt + 1) for dt in range(1, 9))
-    assert cube.weight[0] == pytest.approx(expected, rel=1e-5)
+    # gains rate / 1 at step 3, from the input one step before; the input itself takes nothing back
+    assert cube.weight[0] == pytest.approx(0.2 + 0.1)
+    cube.weight[:], cube.dynamics = 0.2, Dynamics(threshold=0.5, inputs_lose=True)
+    cube.learn(sample, 0.1)
+    # the next spike of the input, at step 4, pairs with that of step 3, and later ones find it used
+    assert cube.weight[0] == pytest.approx(0.2 + 0.1 - 0.1)
+
+
+@pytest.mark.parametrize("inputs_lose", [True, False])
+def test_learning_equals_the_plasticity_rule_on_the_recorded_spikes(inputs_lose):
+    """The rule of `spikeneuro.plasticity` on the spikes of a run whose weights are far from their bounds."""
+    cube = cube_of(dynamics=Dynamics(inputs_lose=inputs_lose, limit=1000.0))
+    sample = trains(cube, 1)
+    rate = 1e-5  # too small to move a spike
+    spikes = torch.from_numpy(run(cube, sample)[0]).double()[:, None]
+    rule = HyperbolicSTDP(rate=rate, offset=0.0, coincident="neither")
+    expected = rule.delta(spikes, spikes).numpy()[cube.receiver, cube.sender]
+    if not inputs_lose:
+        for place in np.flatnonzero(cube.is_input[cube.sender]):
+            pre, post = spikes[..., [cube.sender[place]]], spikes[..., [cube.receiver[place]]]
+            expected[place] += rate * losses(pre, post)
+    before = cube.weight.astype(np.float64)
+    cube.learn(sample, rate)
+    np.testing.assert_allclose(cube.weight - before, expected, atol=2e-7)  # float32
+    assert np.abs(expected).max() > 1e-5
+
+
+def losses(pre, post):
+    """What a synapse loses: each spike of `post` once, at the first spike of `pre` after it."""
+    before, after = np.flatnonzero(post.numpy()), np.flatnonzero(pre.numpy())
+    total = 0.0
+    for place in after:
+        earlier = before[before < place]
+        if len(earlier) and not ((after > earlier[-1]) & (after < place)).any():
+            total += 1 / (place - earlier[-1])
+    return total
 
 
 def test_wiring_keeps_the_rules_of_the_source():
