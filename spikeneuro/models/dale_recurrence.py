@@ -37,7 +37,7 @@ class DaleRecurrentLIF(RecurrentLIF):
     n_neurons : int
         Number of neurons.
     signs : Tensor
-        c times z, (n_neurons, n_neurons): ``[j, i]`` is the sign of the connection from i to j, 0 where there is none.
+        Above, c times z, (n_neurons, n_neurons): ``[j, i]`` is the sign of the connection from i to j, 0 without one.
     initial : Tensor
         Weights to start from, of these signs.
     **options
