@@ -1,6 +1,5 @@
 """NeuCube: a brain-shaped reservoir of spiking neurons that learns by spike timing, and a readout of its spikes."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -21,7 +20,7 @@ from spikeneuro.reservoir.coordinates import TEMPLATE, box_grid, brain_grid, che
 from spikeneuro.reservoir.desnn import DeSNN, DeSNNRegressor
 from spikeneuro.reservoir.neucube_events import fitted_encoder, input_events
 from spikeneuro.reservoir.neucube_maps import CubeMaps
-from spikeneuro.reservoir.neucube_wiring import Cube, Dynamics, build, nearest_neurons, spacing_of
+from spikeneuro.reservoir.neucube_wiring import Cube, Dynamics, build, nearest_neurons, spacing_of, warn_of_activity
 from spikeneuro.reservoir.signals import as_signals
 
 Array = NDArray[Any]
@@ -100,7 +99,7 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
     refractory : int, default 6
         Steps without input after a spike.
     rate : float, default 0.01
-        Rate of learning.
+        Rate of learning. What is learned adds up over steps and samples: many of them want a smaller one.
     rounds : int, default 1
         Passes over the training samples; 0 leaves the cube as drawn.
     limit : float, default 2
@@ -136,6 +135,7 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
 
     Notes
     -----
+    A warning says when the cube is silent or nearly saturated on the training samples.
     Long-distance connections that NeuCube can draw while learning (probability 0 by default) are left out. A sample of
     1000 steps through 20 626 neurons takes well under a second; spikes for the readout take a byte a neuron and step.
 
@@ -246,13 +246,7 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
         targets = self._targets(y, len(as_signals(X)))
         self.learn(X)
         features = self._features(X)
-        active: Array = features.reshape(-1, features.shape[-1]) != 0
-        if not active[:, ~self.cube_.is_input].any():
-            warnings.warn(
-                "no neuron beyond the inputs spikes on the training samples: the cube passes nothing on. Lower "
-                f"threshold={self.threshold:g} or the encoder's, or raise max_weight={self.max_weight:g}.",
-                stacklevel=2,
-            )
+        warn_of_activity(features, self.cube_)
         self.readout_ = self._new_readout().fit(features, targets)
         return self
 

@@ -1,5 +1,6 @@
 """The cube itself: neurons at their places, sparse connections, and the runs of samples through it."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from spikeneuro.reservoir.neucube_kernel import run_sample
 from spikeneuro.reservoir.wiring import small_world
 
 Array = NDArray[Any]
+
+#: Share of the highest possible firing rate from which on a cube is called saturated.
+_SATURATED = 0.8
 
 
 @dataclass
@@ -137,6 +141,23 @@ def build(
         sender=sender[order].astype(np.int32), receiver=receiver[order].astype(np.int32),
         initial=initial, weight=initial.copy(), dynamics=dynamics,
     )  # fmt: skip
+
+
+def warn_of_activity(features: Array, cube: Cube) -> None:
+    """Warn of a cube that is silent, or spikes nearly as often as it can; spikes or rates, neurons last."""
+    rate = features.reshape(-1, features.shape[-1])[:, ~cube.is_input].mean(axis=0)
+    constants = cube.dynamics
+    most = 1 / (constants.refractory + 1)
+    if not rate.any():
+        what = f"no neuron beyond the inputs spikes. Lower threshold={constants.threshold:g}, or raise max_weight."
+    elif rate.mean() > _SATURATED * most:
+        what = (
+            f"neurons spike {rate.mean():.3f} times a step, of {most:.3f} that the refractory period allows. Lower "
+            f"rate, or raise threshold={constants.threshold:g}."
+        )
+    else:
+        return
+    warnings.warn(f"the cube tells little about the training samples: {what}", stacklevel=3)
 
 
 def spacing_of(neurons: Array) -> float:

@@ -218,6 +218,8 @@ def test_a_silent_sample_is_predicted_and_a_silent_cube_is_reported(fitted):
     assert fitted.predict(constant).shape == (2,)
     with pytest.warns(UserWarning, match="no neuron beyond the inputs spikes"):
         small(threshold=50.0).fit(X, y)
+    with pytest.warns(UserWarning, match=r"of 0.143 that the refractory period allows"):
+        small(rate=1.0, negative="mirror", threshold=0.05).fit(X, y)
 
 
 def test_refitting_with_other_channels():
