@@ -121,7 +121,7 @@ def wired(
         (n, 3), (n,), (n, n) and (n, n).
     """
     generator = np.random.RandomState(seed % 2**32)
-    positions = grid(n, shape)
+    positions = grid(n, None if shape is None else tuple(shape))  # type: ignore[arg-type]  # a list from a suite
     kinds = neuron_kinds(n, inhibitory, generator)
     connections = distance_connectivity(
         positions, kinds, probability=probability, length=length, random_state=generator

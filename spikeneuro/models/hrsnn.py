@@ -44,8 +44,8 @@ class HRSNN(LayeredSNN):
     connections learn by spike-timing-dependent plasticity without labels (`pretrain`, or the callback
     `RecurrentSTDPPretraining` of an estimator), and with ``train="readout"`` gradients then reach the readout alone.
 
-    The publications come without code: C, lambda and weights are those of `spikeneuro.reservoir`; input weights are
-    dense and of both signs.
+    The publications come without code: C, lambda and weights are those of `spikeneuro.reservoir`, input weights dense
+    and of both signs. `spikeneuro.energy.count` charges recurrent spikes as if all were connected: an upper bound.
 
     Parameters
     ----------
