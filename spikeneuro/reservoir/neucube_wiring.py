@@ -11,7 +11,6 @@ from scipy.sparse import coo_array, csr_array
 from scipy.spatial import cKDTree
 
 from spikeneuro.errors import InputError
-from spikeneuro.reservoir.neucube_kernel import run_sample
 from spikeneuro.reservoir.wiring import small_world
 
 Array = NDArray[Any]
@@ -89,6 +88,8 @@ class Cube:
             yield self._run(sample, None)
 
     def _run(self, sample: Array, rate: float | None) -> Array:
+        from spikeneuro.reservoir.neucube_kernel import run_sample  # numba takes its time to import
+
         constants, single = self.dynamics, np.float32
         spikes = np.zeros((len(sample), self.n_neurons), dtype=np.bool_)
         arguments = (
