@@ -56,7 +56,7 @@ def overview(table: pd.DataFrame, *, figure: Figure | None = None) -> Figure:
         energy.axvline(1, color="#777777", linestyle=":", linewidth=1.2)
         energy.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         energy.set_xlabel(
-            "energy of the best other network over that\nof the best spiking one (right: spiking cheaper)"
+            "energy of the best other network\nover that of the best spiking one\n(right of 1: spiking is cheaper)"
         )
         legend_of_kinds(scores, KINDS, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8.5)
     return figure
