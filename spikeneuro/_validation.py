@@ -1,7 +1,8 @@
 """Checks of arguments and arrays, with messages that name the parameter and what was received."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -65,3 +66,14 @@ def check_finite(X: NDArray[Any], name: str = "X") -> NDArray[Any]:
             "remove or interpolate them first."
         )
     return X
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn scikit-learn's complaints about input into one-line `InputError`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(" ".join(str(error).split())) from error

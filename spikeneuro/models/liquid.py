@@ -9,7 +9,7 @@ from spikeneuro._optional import require
 from spikeneuro._validation import check_choice, check_number
 from spikeneuro.errors import InputError
 from spikeneuro.models.inputs import check_dropout, check_signal, check_sizes, check_task
-from spikeneuro.models.recurrent_ann import AUTO_STEPS
+from spikeneuro.models.recurrent_ann import strided_front
 
 MODES = ("default", "pure", "no_gate")
 
@@ -36,13 +36,8 @@ class _LiquidNetwork(nn.Module):
         self.n_chans, self.n_times, self.n_outputs, self.sfreq = n_chans, n_times, n_outputs, sfreq
         self.task, self.hidden = check_task(task), hidden
         self.readout_mode = check_choice(readout, ("mean", "last"), "readout")
-        self.stride = self._stride(downsample)
-        self.front: nn.Module | None = None
-        self.width = n_chans
-        if self.stride > 1:
-            kernel = nn.Conv1d(n_chans, hidden, 2 * self.stride, self.stride, padding=self.stride // 2, bias=False)
-            self.front = nn.Sequential(kernel, nn.BatchNorm1d(hidden), nn.ReLU())
-            self.width = hidden
+        self.front, self.stride = strided_front(n_chans, hidden, n_times, downsample, task)
+        self.width = n_chans if self.stride == 1 else hidden
         cells = require("ncps.torch.lstm", "liquid")
         self.memory: nn.Module | None = cells.LSTMCell(self.width, hidden) if mixed_memory else None
         self.cell = self._cell()
@@ -51,16 +46,6 @@ class _LiquidNetwork(nn.Module):
 
     def _cell(self) -> nn.Module:
         raise NotImplementedError
-
-    def _stride(self, downsample: int | str) -> int:
-        if downsample == "auto":
-            return 1 if self.task == "steps" else max(1, self.n_times // AUTO_STEPS)
-        stride = int(check_number(downsample, "downsample", low=1, integer=True))
-        if stride > 1 and self.task == "steps":
-            raise InputError(f"downsample={stride} would drop time steps that task='steps' must label; use 1.")
-        if 2 * stride > self.n_times:
-            raise InputError(f"downsample={stride} is too much for n_times={self.n_times}; at most half of it.")
-        return stride
 
     def forward(self, x: Tensor, spans: Tensor | None = None) -> Tensor:
         """Logits of signals.

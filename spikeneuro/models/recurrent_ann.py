@@ -13,6 +13,28 @@ from spikeneuro.models.inputs import check_dropout, check_signal, check_sizes, c
 AUTO_STEPS = 128
 
 
+def strided_front(
+    n_chans: int, hidden: int, n_times: int, downsample: int | str, task: str
+) -> tuple[nn.Module | None, int]:
+    """Convolution in front of a recurrent network that shortens the signal, None for stride 1, and its stride."""
+    stride = _stride(downsample, n_times, task)
+    if stride == 1:
+        return None, 1
+    convolution = nn.Conv1d(n_chans, hidden, 2 * stride, stride=stride, padding=stride // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm1d(hidden), nn.ReLU()), stride
+
+
+def _stride(downsample: int | str, n_times: int, task: str) -> int:
+    if downsample == "auto":
+        return 1 if task == "steps" else max(1, n_times // AUTO_STEPS)
+    stride = int(check_number(downsample, "downsample", low=1, integer=True))
+    if stride > 1 and task == "steps":
+        raise InputError(f"downsample={stride} would drop time steps that task='steps' must label; use 1.")
+    if 2 * stride > n_times:
+        raise InputError(f"downsample={stride} is too much for n_times={n_times}; at most half of it.")
+    return stride
+
+
 class _RecurrentNetwork(nn.Module):
     """Optional strided convolution, recurrent layers, linear readout; subclasses name the cell."""
 
@@ -36,27 +58,12 @@ class _RecurrentNetwork(nn.Module):
         self.n_chans, self.n_times, self.n_outputs, self.sfreq = n_chans, n_times, n_outputs, sfreq
         self.task = check_task(task)
         self.readout_mode = check_choice(readout, ("mean", "last"), "readout")
-        stride = self._stride(downsample)
-        self.front: nn.Module | None = None
-        width = n_chans
-        if stride > 1:
-            convolution = nn.Conv1d(n_chans, hidden, 2 * stride, stride=stride, padding=stride // 2, bias=False)
-            self.front = nn.Sequential(convolution, nn.BatchNorm1d(hidden), nn.ReLU())
-            width = hidden
+        self.front, stride = strided_front(n_chans, hidden, n_times, downsample, task)
+        width = n_chans if stride == 1 else hidden
         between = drop_prob if n_layers > 1 else 0.0
         self.recurrent = cell(width, hidden, num_layers=n_layers, batch_first=True, dropout=between)
         self.dropout = nn.Dropout(drop_prob)
         self.readout = nn.Linear(hidden, n_outputs)
-
-    def _stride(self, downsample: int | str) -> int:
-        if downsample == "auto":
-            return 1 if self.task == "steps" else max(1, self.n_times // AUTO_STEPS)
-        stride = int(check_number(downsample, "downsample", low=1, integer=True))
-        if stride > 1 and self.task == "steps":
-            raise InputError(f"downsample={stride} would drop time steps that task='steps' must label; use 1.")
-        if 2 * stride > self.n_times:
-            raise InputError(f"downsample={stride} is too much for n_times={self.n_times}; at most half of it.")
-        return stride
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, times) -> logits (batch, n_outputs), or (batch, n_outputs, times) for steps."""

@@ -12,6 +12,7 @@ from spikeneuro.errors import InputError
 from spikeneuro.models.dale_recurrence import DaleRecurrentLIF
 from spikeneuro.nn.heterogeneity import Constant, Gamma, Heterogeneity
 from spikeneuro.plasticity import PairSTDP, PlasticRecurrence, Pretraining, learning
+from spikeneuro.plasticity.pretraining import training_batches
 
 Drawn = float | Heterogeneity | None
 
@@ -212,12 +213,10 @@ class RecurrentSTDPPretraining(Callback):
         model = net.module_
         if not hasattr(model, "stdp"):
             raise InputError(f"RecurrentSTDPPretraining is for the model 'hrsnn', got {type(model).__name__}.")
-        training, _ = net.get_split_datasets(X, y)
-
-        def batches() -> Iterable[Tensor]:
-            for inputs, _ in net.get_iterator(training, training=False):
-                yield inputs.to(net.device)
-
         self.pretraining_ = model.pretrain(
-            batches, model.stdp(**self.constants), epochs=self.epochs, max_weight=self.max_weight, plastic=self.plastic
+            training_batches(net, X, y),
+            model.stdp(**self.constants),
+            epochs=self.epochs,
+            max_weight=self.max_weight,
+            plastic=self.plastic,
         )

@@ -128,11 +128,14 @@ class SteppedLayer(SpikingLayer):
         InputError
             If the layer has no such step.
         """
-        raise InputError(f"{type(self).__name__} knows no OFF steps; write its masked_step to give it a rhythm.")
+        raise self._no_off_steps()
+
+    def _no_off_steps(self) -> InputError:
+        return InputError(f"{type(self).__name__} knows no OFF steps; write its masked_step to give it a rhythm.")
 
     def _check_masked(self) -> None:
         if type(self).masked_step is SteppedLayer.masked_step:
-            raise InputError(f"{type(self).__name__} knows no OFF steps; write its masked_step to give it a rhythm.")
+            raise self._no_off_steps()
 
     def observe(self, state: Any) -> dict[str, Tensor]:
         """Return what can be recorded of a state, by name; the fields of the state unless a layer says otherwise."""

@@ -200,6 +200,17 @@ def observed(
     return pre, post
 
 
+def training_batches(net: Any, X: Any, y: Any) -> Callable[[], Iterable[Tensor]]:
+    """Function that goes once through the inputs of a skorch net's own training part, in its batches."""
+    training, _ = net.get_split_datasets(X, y)
+
+    def batches() -> Iterable[Tensor]:
+        for inputs, _ in net.get_iterator(training, training=False):
+            yield inputs.to(net.device)
+
+    return batches
+
+
 class STDPPretraining(Callback):
     """Callback of an estimator: pre-trains a layer by plasticity when training starts; gradients then fine-tune it.
 
@@ -276,12 +287,7 @@ class STDPPretraining(Callback):
             Not used.
         """
         del kwargs
-        training, _ = net.get_split_datasets(X, y)
-
-        def batches() -> Iterable[Tensor]:
-            for inputs, _ in net.get_iterator(training, training=False):
-                yield inputs.to(net.device)
-
+        batches = training_batches(net, X, y)
         if self.draw is not None:
             layer = _module(net.module_, self.synapses, "synapses")
             connect(layer, self.low, self.high).draw_(*self.draw)

@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import Tensor, nn
 
 from spikeneuro._random import derive_seed, scoped_seed
-from spikeneuro._validation import check_choice, check_finite, check_number
+from spikeneuro._validation import check_choice, check_finite, check_number, user_errors
 from spikeneuro.errors import InputError
-from spikeneuro.reservoir.signals import SignalScale, as_signals, batches, n_channels, shortest, user_errors
+from spikeneuro.reservoir.signals import SignalScale, as_signals, batches, n_channels, shortest
 
 Array = NDArray[Any]
 

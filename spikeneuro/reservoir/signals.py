@@ -1,14 +1,13 @@
 """What reservoirs take: signals of one or several lengths, checked, scaled, cut into batches that fit in memory."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from spikeneuro._validation import check_choice, check_finite
+from spikeneuro._validation import check_choice, check_finite, user_errors
 from spikeneuro.errors import InputError
 
 Array = NDArray[Any]
@@ -17,17 +16,6 @@ SCALES = ("standard", "sample", "none")
 
 #: Numbers of a batch of states, at most (one sample may need more).
 _NUMBERS_AT_ONCE = 2**24
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn scikit-learn's complaints about input into one-line `InputError`."""
-    try:
-        yield
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from error
 
 
 def as_signals(X: Any, name: str = "X") -> Array:

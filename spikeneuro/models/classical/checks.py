@@ -1,7 +1,5 @@
 """What every pipeline checks first: that the samples and labels can be used, said before any mathematics."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -11,21 +9,10 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from spikeneuro._validation import check_choice, check_finite
+from spikeneuro._validation import check_choice, check_finite, user_errors
 from spikeneuro.errors import InputError
 
 Array = NDArray[Any]
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn scikit-learn's complaints about input into one-line `InputError`."""
-    try:
-        yield
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from error
 
 
 def as_signals(X: Any, name: str = "X") -> Array:

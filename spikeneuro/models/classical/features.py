@@ -10,9 +10,9 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from spikeneuro._validation import check_choice, check_number
+from spikeneuro._validation import check_choice, check_number, user_errors
 from spikeneuro.errors import InputError
-from spikeneuro.models.classical.checks import as_signals, refuse_constant, user_errors
+from spikeneuro.models.classical.checks import as_signals, refuse_constant
 
 Array = NDArray[Any]
 
