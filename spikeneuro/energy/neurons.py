@@ -5,8 +5,9 @@ threshold one comparison; a synaptic current adds ``alpha * i + x``, adaptation 
 a gain other than 1 one multiplication, a resting potential other than 0 two additions. Subtracting the threshold is an
 addition, dense at every step, effective where a reset happens; a reset to a value is no arithmetic. With an infinite
 threshold the operator is a leaky integrator: nothing is compared and no spike is possible. Recurrent weights
-are accumulates: dense from every neuron at every step, effective from those that fired. Where a rhythm is OFF only
-the synaptic current and the adaptation run on, and recurrent spikes count only if there is a current to keep them.
+are accumulates: dense from every neuron at every step, effective from those that fired. A weight of exactly 0 is no
+connection, as a sparse layer has none there, and costs neither. Where a rhythm is OFF only the synaptic current and the
+adaptation run on, and recurrent spikes count only if there is a current to keep them.
 """
 
 from __future__ import annotations
@@ -101,23 +102,27 @@ def _resets(call: Call, spikes: Tensor, on: Tensor | None, active: int) -> tuple
 
 
 def _recurrent(call: Call, spikes: Tensor, on: Tensor | None) -> tuple[int, int]:
-    """Accumulates of the recurrent weights, dense and effective."""
+    """Accumulates of the recurrent connections, dense and effective."""
     delay = call.arg("delay", 0)
     history = call.arg("history")
     first = torch.zeros_like(spikes[:1]).expand(delay + 1, *spikes.shape[1:]) if history is None else history
-    before = torch.cat([first, spikes])[: len(spikes)]
-    fired = (before != 0).sum(-1)
+    before = torch.cat([first, spikes])[: len(spikes)] != 0
+    exists = call.arg("weight") != 0  # (after, before)
     if on is None or call.arg("alpha") is not None:
-        return spikes.numel() * spikes.shape[-1], int(fired.sum()) * spikes.shape[-1]
-    reached = on.sum(-1)
-    return int(reached.sum()) * spikes.shape[-1], int((fired * reached).sum())
+        fired = before.sum((0, 1))
+        return spikes[..., 0].numel() * int(exists.sum()), int((fired * exists.sum(0)).sum())
+    reached = on.sum((0, 1))
+    arriving = before.double() @ exists.double().mT  # spikes at each neuron, exact in this precision
+    return int((reached * exists.sum(1)).sum()), int((arriving * on).sum())
 
 
 def _memory(call: Call, n: int) -> OperationCounts:
-    """Input and states read and written at every step, parameters and recurrent weights once per sample."""
+    """Input and states read and written at every step, parameters and recurrent connections once per sample."""
     states = 1 + sum(call.arg(name) is not None for name in ("alpha", "rho")) + (_settings(call).refractory > 0)
-    names = ("beta", "gain", "threshold", "v_rest", "v_reset", "alpha", "rho", "kappa", "weight", "bias")
+    names = ("beta", "gain", "threshold", "v_rest", "v_reset", "alpha", "rho", "kappa", "bias")
     parameters = sum(tensor.numel() for name in names if (tensor := call.arg(name)) is not None)
+    if call.arg("weight") is not None:
+        parameters += _nonzero(call.arg("weight"))
     reads = n * (1 + states) + parameters * call.samples
     writes = n * (1 + states)
     width = call.outputs[0].element_size()

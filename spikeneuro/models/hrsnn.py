@@ -45,7 +45,7 @@ class HRSNN(LayeredSNN):
     `RecurrentSTDPPretraining` of an estimator), and with ``train="readout"`` gradients then reach the readout alone.
 
     The publications come without code: C, lambda and weights are those of `spikeneuro.reservoir`, input weights dense
-    and of both signs. `spikeneuro.energy.count` charges recurrent spikes as if all were connected: an upper bound.
+    and of both signs. `spikeneuro.energy.count` charges recurrent spikes for the connections that exist.
 
     Parameters
     ----------

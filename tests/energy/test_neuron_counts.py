@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spikeneuro import energy, ops
+from spikeneuro._random import scoped_seed
+from spikeneuro.models import create
 
 
 class Neurons(nn.Module):
@@ -50,6 +52,8 @@ def interpret(x, choices, numbers):
                 source = spikes[t - 1 - get("delay")] if t - 1 - get("delay") >= 0 else [0] * n
                 total = 0.0
                 for k in range(n):
+                    if weight[j][k] == 0:  # no connection
+                        continue
                     do("acs", source[k])
                     total += float(weight[j][k]) if source[k] else 0.0
                 drive += total
@@ -138,7 +142,10 @@ def neurons(draw):
     if draw(st.booleans()):
         numbers |= {"rho": 0.75, "kappa": 0.5}
     if draw(st.booleans()):
-        numbers |= {"weight": torch.randn(n, n, generator=generator).double(), "delay": draw(st.integers(0, 2))}
+        weight = torch.randn(n, n, generator=generator).double()
+        if draw(st.booleans()):
+            weight *= torch.rand(n, n, generator=generator) < 0.5
+        numbers |= {"weight": weight, "delay": draw(st.integers(0, 2))}
         if draw(st.booleans()):
             numbers["bias"] = torch.rand(n, generator=generator).double()
     if draw(st.booleans()):
@@ -165,6 +172,27 @@ def test_neuron_equals_scalar_interpreter(case):
         assert round(getattr(ledger.effective, kind) * len(x)) == effective[kind], kind
     assert ledger.layers[0].spikes == emitted
     assert ledger.spike_rate == emitted / spikes.numel()
+
+
+def test_sparse_recurrent_layers_are_charged_for_the_connections_they_have():
+    with scoped_seed(0):
+        model = create("hrsnn", n_chans=3, n_times=40, n_outputs=2, sfreq=100.0, hidden=30)
+    x = 3 * torch.randn(2, 3, 40, generator=torch.Generator().manual_seed(0))
+    layer = model.recurrent
+    exists = layer.exists.tolist()
+    spikes = model.eval().states(x)[1].tolist()  # (steps, batch, neurons)
+    accumulates = sum(
+        exists[after][before]
+        for earlier in spikes[:-1]
+        for sample in earlier
+        for before in range(30)
+        if sample[before]
+        for after in range(30)
+    )
+    row = next(row for row in energy.count(model, x).layers if row.name == "neurons.0")
+    assert 0 < int(layer.exists.sum()) < 30 * 30
+    assert row.dense.acs == 2 * 40 * int(layer.exists.sum())  # of both samples
+    assert row.effective.acs == accumulates > 0
 
 
 def test_integrator_without_threshold_is_no_spiking_neuron():
