@@ -51,9 +51,7 @@ def interpret(x, choices, numbers):
             if weight is not None and (on or alpha is not None):
                 source = spikes[t - 1 - get("delay")] if t - 1 - get("delay") >= 0 else [0] * n
                 total = 0.0
-                for k in range(n):
-                    if weight[j][k] == 0:  # no connection
-                        continue
+                for k in [k for k in range(n) if weight[j][k] != 0]:  # the others are no connections
                     do("acs", source[k])
                     total += float(weight[j][k]) if source[k] else 0.0
                 drive += total
