@@ -55,6 +55,8 @@ class RateEncoder(IntensityEncoder):
     (torch.Size([1000, 1, 1]), True)
     """
 
+    random = True
+
     def __init__(
         self,
         steps_per_sample: int = 1,

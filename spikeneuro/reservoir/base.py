@@ -224,7 +224,7 @@ class ReservoirEstimator(TransformerMixin, BaseEstimator):
 
     def _run(self, batch: Array) -> Array:
         """States ``(times, n, units)`` of signals of one length."""
-        # codes that draw at random give the same signal the same spikes, whatever was drawn before
+        # codes that draw at random give the same signal the same spikes, whatever was drawn before or beside it
         with torch.no_grad(), scoped_seed(self.seed_):
             return self.reservoir_(torch.from_numpy(np.ascontiguousarray(self.scale_(batch)))).numpy()
 

@@ -45,7 +45,7 @@ class Liquid(nn.Module):
 
     def spikes(self, x: Tensor) -> Tensor:
         """(batch, channels, times) -> spikes (steps, batch, neurons)."""
-        return self.neurons(self.input(self.encoder(x)))
+        return self.neurons(self.input(encoded(self.encoder, x)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, times) -> states (times, batch, neurons), those at the end of each sample."""
@@ -64,6 +64,21 @@ def as_encoder(given: Any) -> Encoder:
             f"encoder must be a name or an Encoder, got {type(given).__name__}; names: {', '.join(encoders.names())}."
         )
     return copy.deepcopy(given).double()
+
+
+def encoded(encoder: Encoder, x: Tensor) -> Tensor:
+    """Code (steps, batch, features) of signals, that of each as if it were alone.
+
+    A code that draws at random draws the same numbers for every signal: else its spikes, and with them what is
+    predicted, would depend on what else is in the batch.
+    """
+    if not encoder.random:
+        return encoder(x)
+    codes = []
+    for sample in x.split(1):
+        with torch.random.fork_rng(devices=()):  # the generator is afterwards as it was before
+            codes.append(encoder(sample))
+    return torch.cat(codes, dim=1)
 
 
 def default_readout(*, classifies: bool) -> Pipeline:

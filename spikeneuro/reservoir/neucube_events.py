@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spikeneuro.encoders import DeltaEncoder, Encoder
 from spikeneuro.errors import InputError
-from spikeneuro.reservoir.liquid import as_encoder
+from spikeneuro.reservoir.liquid import as_encoder, encoded
 
 Array = NDArray[Any]
 
@@ -35,7 +35,7 @@ def input_events(signals: Array, encoder: Encoder | None, *, signed: bool) -> ND
         positive, negative = trains > 0, trains < 0
     else:
         with torch.no_grad():
-            code = encoder(torch.from_numpy(np.array(signals, order="C"))).bool().transpose(0, 1).numpy()
+            code = encoded(encoder, torch.from_numpy(np.array(signals, order="C"))).bool().transpose(0, 1).numpy()
         pairs = code.reshape(*code.shape[:2], signals.shape[1], -1)
         positive = pairs[..., 0]
         negative = pairs[..., 1] if pairs.shape[-1] == 2 else np.zeros_like(positive)
