@@ -9,6 +9,7 @@ import numpy as np
 from spikeneuro import models
 from spikeneuro._random import scoped_seed
 from spikeneuro._validation import suggestion
+from spikeneuro.bench.pretraining import check_pretraining, pretraining_callbacks
 from spikeneuro.bench.suite import Candidate
 from spikeneuro.data import Recordings
 from spikeneuro.errors import InputError
@@ -40,12 +41,14 @@ def build(candidate: Candidate, recordings: Recordings, task: str, seed: int) ->
             sfreq=sfreq_of(recordings),
             task=task,
             random_state=seed,
+            **_channels(candidate, recordings),
             **candidate.params,
         )
     estimator = _estimator_class(task)(
         candidate.model,
         sfreq=sfreq_of(recordings),
         random_state=seed,
+        callbacks=pretraining_callbacks(candidate.pretraining),
         **_training(candidate, task),
         **{f"module__{name}": value for name, value in _hyperparameters(candidate, task).items()},
     )
@@ -86,7 +89,10 @@ def _check(candidate: Candidate, recordings: Recordings, task: str) -> None:
     if kind != "image":
         sizes["sfreq"] = sfreq_of(recordings)
     with scoped_seed(0):
-        models.create(candidate.model, **sizes, n_outputs=n_outputs(recordings), **_hyperparameters(candidate, task))
+        module = models.create(
+            candidate.model, **sizes, n_outputs=n_outputs(recordings), **_hyperparameters(candidate, task)
+        )
+    check_pretraining(candidate.pretraining, module)
 
 
 def _check_training(candidate: Candidate, task: str) -> None:
@@ -138,6 +144,17 @@ def _sizes(recordings: Recordings) -> dict[str, Any]:
     if kind == "features":
         return {"n_chans": 1, "n_times": shape[0]}
     return {"n_chans": shape[0], "n_times": shape[1]}
+
+
+def _channels(candidate: Candidate, recordings: Recordings) -> dict[str, Any]:
+    """Names, places and kind of the channels, for pipelines that ask for them and whose candidate does not say them."""
+    told = {
+        "channel_names": recordings.names,
+        "channel_positions": recordings.positions,
+        "modality": recordings.modality,
+    }
+    asked = inspect.signature(candidate.entry.load()).parameters
+    return {name: value for name, value in told.items() if name in asked and name not in candidate.params}
 
 
 def sfreq_of(recordings: Recordings) -> float | None:

@@ -44,20 +44,26 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:20]
 
 
-def code_fingerprint(entry: ModelEntry) -> str:
-    """Hash of the code of this package that can change a result of the model, comments and docstrings aside."""
-    return _code_fingerprint(entry.target, entry.kind)
+def code_fingerprint(entry: ModelEntry, besides: tuple[str, ...] = ()) -> str:
+    """Hash of the code of this package that can change a result of the model, comments and docstrings aside.
+
+    Code that a candidate uses `besides` that of its model, files or folders of the package, counts too.
+    """
+    return _code_fingerprint(entry.target, entry.kind, besides)
 
 
 @functools.cache
-def _code_fingerprint(target: str, kind: str) -> str:
-    names = (*ALWAYS, *(NETWORKS if kind == "network" else ()))
+def _code_fingerprint(target: str, kind: str, besides: tuple[str, ...]) -> str:
+    names = (*ALWAYS, *(NETWORKS if kind == "network" else ()), *besides)
     module = PACKAGE.parent / (target.partition(":")[0].replace(".", "/") + ".py")
     files = {*_files(names), PACKAGE / "models" / "__init__.py"}
     files |= _imported(module, files)
+    # Of the pipelines those that hold a reservoir are networks that the ledger counts.
+    counted = kind == "network" or any(path.parent == PACKAGE / "reservoir" for path in files)
+    files |= _files(("energy",)) if counted else set()
     texts = [(str(path.relative_to(PACKAGE)), source_text(path)) for path in sorted(files)]
     # Prices are data, and decide the modelled energy of a row.
-    prices = sorted((PACKAGE / "energy" / "cost_models").glob("*.yaml")) if kind == "network" else []
+    prices = sorted((PACKAGE / "energy" / "cost_models").glob("*.yaml")) if counted else []
     return digest([*texts, *((path.name, path.read_text(encoding="utf-8")) for path in prices)])
 
 

@@ -13,6 +13,7 @@ from spikeneuro.bench import estimators
 from spikeneuro.bench.grouping import experiment_recordings, units_of
 from spikeneuro.bench.identity import code_fingerprint, digest
 from spikeneuro.bench.leaks import audited_folds, timed_table
+from spikeneuro.bench.pretraining import CODE as PRETRAINING_CODE
 from spikeneuro.bench.sources import adapter_fingerprint
 from spikeneuro.bench.suite import Candidate, Experiment, Suite
 from spikeneuro.data import Recordings
@@ -168,7 +169,7 @@ def _key(identity: Mapping[str, Any], experiment: Experiment, candidate: Candida
         {
             "experiment": {"name": experiment.name, **identity},
             "candidate": {**asdict(candidate), "target": candidate.entry.target},
-            "code": code_fingerprint(candidate.entry),
+            "code": code_fingerprint(candidate.entry, PRETRAINING_CODE if candidate.pretraining else ()),
             "fold": [fold.index, fingerprint([fold.train, fold.test])],
             "seed": seed,
         }

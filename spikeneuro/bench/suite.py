@@ -7,6 +7,7 @@ from typing import Any
 
 from spikeneuro import registry
 from spikeneuro._validation import suggestion
+from spikeneuro.bench.pretraining import Pretraining, read_pretraining
 from spikeneuro.bench.reading import Document, Reader, read_yaml
 from spikeneuro.bench.variants import with_variant
 from spikeneuro.errors import InputError
@@ -73,6 +74,8 @@ class Candidate:
         Hyperparameters; arguments of the estimator (networks only), over the experiment's, over the suite's.
     windows : Windows or None
         For recordings of different lengths.
+    pretraining : tuple of Pretraining
+        What comes before training by gradients, in this order (networks only).
     """
 
     name: str
@@ -80,6 +83,7 @@ class Candidate:
     params: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     windows: Windows | None = None
+    pretraining: tuple[Pretraining, ...] = ()
 
     @property
     def entry(self) -> registry.ModelEntry:
@@ -268,12 +272,16 @@ def _candidate(reader: Reader) -> Candidate:
     own = reader.value("training", "mapping", default={})
     if own and registry.entry(model).kind != "network":
         raise reader.error("training", f"{model!r} is a pipeline; only networks take training arguments.")
+    before = read_pretraining(reader)
+    if before and registry.entry(model).kind != "network":
+        raise reader.error("pretraining", f"{model!r} is a pipeline; only networks are pre-trained.")
     candidate = Candidate(
         name=name,
         model=model,
         params=reader.value("params", "mapping", default={}),
         training=own,
         windows=_windows(reader.below("windows")),
+        pretraining=before,
     )
     reader.finish()
     return candidate

@@ -7,7 +7,7 @@ from spikeneuro.bench.reading import Document, Reader
 
 #: Words that name a thing; when a variant changes one, the parameters beside it belong to the old thing and go.
 _NAMES = ("method", "source", "model")
-_BESIDE = ("params",)
+_BESIDE = ("params", "pretraining")
 #: Not a variant: one sentence on what the default leaves out; at the top level or among the variants.
 REDUCED = "reduced"
 _MERGED_BY_NAME = ("experiments", "candidates")

@@ -13,11 +13,10 @@ from spikeneuro.encoders import Encoder
 from spikeneuro.models.dale_recurrence import DaleRecurrentLIF, Times, membrane_times, wired
 from spikeneuro.models.inputs import check_signal, check_sizes
 from spikeneuro.models.layered_snn import LayeredSNN
-from spikeneuro.models.recurrent_stdp import heterogeneous_stdp, learn_recurrence
+from spikeneuro.models.recurrent_stdp import Drawn, heterogeneous_stdp, learn_recurrence
 from spikeneuro.models.spiking import as_surrogate
-from spikeneuro.nn.heterogeneity import Heterogeneity
 from spikeneuro.ops.surrogates import Surrogate
-from spikeneuro.plasticity import PairSTDP, Pretraining
+from spikeneuro.plasticity import PairSTDP, Pretraining, Rule
 from spikeneuro.reservoir.memory_capacity import MemoryCapacity, memory_capacity_of
 from spikeneuro.reservoir.wiring import MAASS_PROBABILITY, MAASS_STRENGTH
 
@@ -228,10 +227,10 @@ class HRSNN(LayeredSNN):
     def stdp(
         self,
         *,
-        eta_plus: float | Heterogeneity | None = None,
-        eta_minus: float | Heterogeneity | None = None,
-        tau_plus: float | Heterogeneity | None = None,
-        tau_minus: float | Heterogeneity | None = None,
+        eta_plus: Drawn = None,
+        eta_minus: Drawn = None,
+        tau_plus: Drawn = None,
+        tau_minus: Drawn = None,
         per: str = "neuron",
         generator: torch.Generator | None = None,
     ) -> PairSTDP:
@@ -241,9 +240,9 @@ class HRSNN(LayeredSNN):
 
         Parameters
         ----------
-        eta_plus, eta_minus : float or Heterogeneity, optional
+        eta_plus, eta_minus : float, Heterogeneity or mapping, optional
             Rates of potentiation and depression; default a gamma distribution of mean 0.01.
-        tau_plus, tau_minus : float or Heterogeneity, optional
+        tau_plus, tau_minus : float, Heterogeneity or mapping, optional
             Time constants in the network's unit; default a gamma distribution of mean 5 steps.
         per : {"neuron", "synapse"}, default "neuron"
             What has a value of its own.
@@ -263,7 +262,7 @@ class HRSNN(LayeredSNN):
     def pretrain(
         self,
         batches: Callable[[], Iterable[Tensor]] | Sequence[Tensor],
-        rule: PairSTDP | None = None,
+        rule: Rule | None = None,
         *,
         epochs: int = 1,
         max_weight: float | None = None,
@@ -275,8 +274,8 @@ class HRSNN(LayeredSNN):
         ----------
         batches : sequence of Tensor, or function that returns an iterable of them
             Inputs of the network, (batch, n_chans, times); a function is called for each epoch.
-        rule : PairSTDP, optional
-            What `stdp` gives, which is the default.
+        rule : Rule, optional
+            What `stdp` gives, which is the default, or another one without reward.
         epochs : int, default 1
             Number of passes.
         max_weight : float, optional

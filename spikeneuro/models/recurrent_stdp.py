@@ -1,20 +1,21 @@
 """Heterogeneous plasticity of recurrent connections: its constants, and a network's pre-training by it."""
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from spikeneuro._validation import check_choice, check_number
+from spikeneuro._validation import check_choice, check_number, suggestion
 from spikeneuro.errors import InputError
 from spikeneuro.models.dale_recurrence import DaleRecurrentLIF
 from spikeneuro.nn.heterogeneity import Constant, Gamma, Heterogeneity
-from spikeneuro.plasticity import PairSTDP, PlasticRecurrence, Pretraining, learning
+from spikeneuro.plasticity import PairSTDP, PlasticRecurrence, Pretraining, Rule, as_rule, learning
 from spikeneuro.plasticity.pretraining import training_batches
 
-Drawn = float | Heterogeneity | None
+Drawn = float | Heterogeneity | Mapping[str, float] | None
 
 OWNERS = ("neuron", "synapse")
 PLASTIC = ("all", "excitatory")
@@ -48,9 +49,10 @@ def heterogeneous_stdp(
     ----------
     layer : DaleRecurrentLIF
         The neurons.
-    eta_plus, eta_minus : float or Heterogeneity, optional
-        Rates, the share of the way to the bound that a pair without delay makes; default ``Gamma(0.01)``.
-    tau_plus, tau_minus : float or Heterogeneity, optional
+    eta_plus, eta_minus : float, Heterogeneity or mapping, optional
+        Rates, the share of the way to the bound that a pair without delay makes; default ``Gamma(0.01)``. A mapping
+        holds the arguments of a `spikeneuro.nn.heterogeneity.Gamma`, ``{"mean": 0.01}``.
+    tau_plus, tau_minus : float, Heterogeneity or mapping, optional
         Time constants in the layer's unit; default ``Gamma(5 * dt)``. Values below a step are set to it.
     per : {"neuron", "synapse"}, default "neuron"
         What has a value of its own; traces of synapses take (batch, neurons, neurons) of memory.
@@ -82,6 +84,8 @@ def heterogeneous_stdp(
     n, dt = layer.shape[0], layer.dt
 
     def drawn(given: Drawn, mean: float, name: str, shape: tuple[int, int]) -> Tensor:
+        if isinstance(given, Mapping):
+            given = _gamma(given, name)
         if not isinstance(given, Heterogeneity):
             number = None if given is None else check_number(given, name, low=0.0)
             given = Gamma(mean) if number is None else Constant(number)
@@ -95,10 +99,20 @@ def heterogeneous_stdp(
     )  # fmt: skip
 
 
+def _gamma(given: Mapping[str, float], name: str) -> Gamma:
+    known = inspect.signature(Gamma).parameters
+    for key in given:
+        if key not in known:
+            raise InputError(f"{name}: a gamma distribution has no {key!r}; {suggestion(key, known)}")
+    if "mean" not in given:
+        raise InputError(f"{name}: a gamma distribution needs 'mean', got {dict(given)!r}.")
+    return Gamma(**given)
+
+
 def learn_recurrence(
     layer: DaleRecurrentLIF,
     currents: Callable[[], Iterable[Tensor]],
-    rule: PairSTDP,
+    rule: Rule,
     *,
     epochs: int,
     max_weight: float | None,
@@ -170,6 +184,9 @@ class RecurrentSTDPPretraining(Callback):
 
     Parameters
     ----------
+    rule : Rule, str or mapping, optional
+        Another rule than the heterogeneous one, which is the default: a rule, its name, or its name and constants, as
+        `spikeneuro.plasticity.as_rule` takes them, for the steps of the network.
     epochs : int, default 1
         Number of passes through the training data.
     max_weight : float, optional
@@ -177,7 +194,7 @@ class RecurrentSTDPPretraining(Callback):
     plastic : {"all", "excitatory"}, default "all"
         Whose connections learn.
     **constants
-        Those of `HRSNN.stdp`; drawn from torch's global generator, which estimators seed.
+        Those of `HRSNN.stdp`; drawn from torch's global generator, which estimators seed. Not with `rule`.
 
     Attributes
     ----------
@@ -190,12 +207,53 @@ class RecurrentSTDPPretraining(Callback):
     """
 
     def __init__(
-        self, *, epochs: int = 1, max_weight: float | None = None, plastic: str = "all", **constants: Any
+        self,
+        *,
+        rule: Rule | str | Mapping[str, Any] | None = None,
+        epochs: int = 1,
+        max_weight: float | None = None,
+        plastic: str = "all",
+        **constants: Any,
     ) -> None:
+        self.rule = rule
         self.epochs = epochs
         self.max_weight = max_weight
         self.plastic = plastic
         self.constants = constants
+
+    def check(self, module: Any) -> None:
+        """Raise if this callback could not pre-train a network like this one; it is left as it is.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The network.
+
+        Raises
+        ------
+        InputError
+            For another model than ``hrsnn``, an unknown rule, option or constant, and numbers out of range.
+        """
+        if not hasattr(module, "stdp"):
+            raise InputError(f"RecurrentSTDPPretraining is for the model 'hrsnn', got {type(module).__name__}.")
+        known = [name for name in inspect.signature(module.stdp).parameters if name != "generator"]
+        for name in self.constants:
+            if name not in known:
+                options = [*known, "rule", "epochs", "max_weight", "plastic"]
+                raise InputError(f"RecurrentSTDPPretraining has no {name!r}; {suggestion(name, options)}")
+        if self.rule is not None and self.constants:
+            raise InputError(f"rule={self.rule!r} has its own constants; leave out {', '.join(self.constants)}.")
+        check_number(self.epochs, "epochs", low=1, integer=True)
+        check_choice(self.plastic, PLASTIC, "plastic")
+        if self.max_weight is not None:
+            check_number(self.max_weight, "max_weight", low=0.0, closed="neither")
+        self._rule(module, torch.Generator())  # checked without drawing from the global generator
+
+    def _rule(self, module: Any, generator: torch.Generator | None = None) -> Rule:
+        if self.rule is not None:
+            return as_rule(self.rule, module.recurrent.dt)
+        rule: Rule = module.stdp(**self.constants, generator=generator)
+        return rule
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Pre-train the recurrent connections.
@@ -211,11 +269,10 @@ class RecurrentSTDPPretraining(Callback):
         """
         del kwargs
         model = net.module_
-        if not hasattr(model, "stdp"):
-            raise InputError(f"RecurrentSTDPPretraining is for the model 'hrsnn', got {type(model).__name__}.")
+        self.check(model)
         self.pretraining_ = model.pretrain(
             training_batches(net, X, y),
-            model.stdp(**self.constants),
+            self._rule(model),
             epochs=self.epochs,
             max_weight=self.max_weight,
             plastic=self.plastic,

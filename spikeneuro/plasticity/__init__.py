@@ -21,6 +21,7 @@ from spikeneuro.plasticity.layers import (
     connect,
 )
 from spikeneuro.plasticity.learning import LayerLearner, LayerState, Learner, LearningResult, learning
+from spikeneuro.plasticity.named import as_homeostasis, as_rule
 from spikeneuro.plasticity.pair import HyperbolicSTDP, PairSTDP
 from spikeneuro.plasticity.pretraining import Pretraining, STDPPretraining, pretrain
 from spikeneuro.plasticity.reward import RewardSTDP
@@ -60,6 +61,8 @@ __all__ = [
     "TripletSTDP",
     "WeightDecay",
     "WinnerTakeAll",
+    "as_homeostasis",
+    "as_rule",
     "connect",
     "lateral_inhibition",
     "learning",

@@ -9,12 +9,15 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from spikeneuro._validation import check_number
+from spikeneuro._validation import check_choice, check_number
 from spikeneuro.errors import InputError
+from spikeneuro.nn import LIFLayer
 from spikeneuro.plasticity.connections import Constant
+from spikeneuro.plasticity.engine import REDUCTIONS
 from spikeneuro.plasticity.homeostasis import Homeostasis
 from spikeneuro.plasticity.layers import connect
 from spikeneuro.plasticity.learning import Learner
+from spikeneuro.plasticity.named import Given, as_homeostasis, as_rule
 from spikeneuro.plasticity.rules import Rule
 
 
@@ -222,8 +225,9 @@ class STDPPretraining(Callback):
     ----------
     synapses, neurons : str
         Names of the layer's two modules, as for `pretrain`.
-    rule : Rule
-        The rule.
+    rule : Rule, str or mapping
+        The rule; or its name, or its name and constants, as `spikeneuro.plasticity.as_rule` takes them, for the steps
+        of the neurons.
     low, high : float or Tensor
         Bounds of the weights while they learn; fine-tuning knows no bounds.
     draw : (float, float), optional
@@ -233,8 +237,8 @@ class STDPPretraining(Callback):
         Number of passes through the training data.
     reduction : {"mean", "sum"}, default "mean"
         As for `learning`.
-    homeostasis : sequence of Homeostasis
-        As for `learning`.
+    homeostasis : sequence of Homeostasis, str or mapping
+        As for `learning`; or names and numbers, as `spikeneuro.plasticity.as_homeostasis` takes them.
 
     Attributes
     ----------
@@ -251,14 +255,14 @@ class STDPPretraining(Callback):
         self,
         synapses: str,
         neurons: str,
-        rule: Rule,
+        rule: Rule | Given,
         *,
         low: Constant,
         high: Constant,
         draw: tuple[float, float] | None = None,
         epochs: int = 1,
         reduction: str = "mean",
-        homeostasis: Sequence[Homeostasis] = (),
+        homeostasis: Sequence[Homeostasis | Given] = (),
     ) -> None:
         self.synapses = synapses
         self.neurons = neurons
@@ -273,6 +277,33 @@ class STDPPretraining(Callback):
     def __repr__(self) -> str:
         options = ("synapses", "neurons", "rule", "low", "high", "draw", "epochs", "reduction", "homeostasis")
         return f"STDPPretraining({', '.join(f'{name}={getattr(self, name)!r}' for name in options)})"
+
+    def check(self, module: nn.Module) -> None:
+        """Raise if this callback could not pre-train a network like this one; it is left as it is.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The network.
+
+        Raises
+        ------
+        InputError
+            For an unknown layer, rule or constant, bounds that do not go together, and numbers out of range.
+        """
+        check_number(self.epochs, "epochs", low=1, integer=True)
+        check_choice(self.reduction, REDUCTIONS[:2], "reduction")
+        as_homeostasis(self.homeostasis)
+        connection = connect(_module(module, self.synapses, "synapses"), self.low, self.high)
+        self._rule(module).prepare(connection)
+        if self.draw is not None and (not isinstance(self.draw, Sequence) or len(self.draw) != 2):
+            raise InputError(f"draw must be two numbers, the ends of the range, got {self.draw!r}.")
+
+    def _rule(self, module: nn.Module) -> Rule:
+        neurons = _module(module, self.neurons, "neurons")
+        if not isinstance(neurons, LIFLayer):
+            raise InputError(f"neurons={self.neurons!r} must be a LIF layer, got {type(neurons).__name__}.")
+        return as_rule(self.rule, neurons.dt)
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Pre-train the layer.
@@ -292,6 +323,6 @@ class STDPPretraining(Callback):
             layer = _module(net.module_, self.synapses, "synapses")
             connect(layer, self.low, self.high).draw_(*self.draw)
         self.pretraining_ = pretrain(
-            net.module_, batches, self.synapses, self.neurons, self.rule, low=self.low, high=self.high,
-            epochs=self.epochs, reduction=self.reduction, homeostasis=self.homeostasis,
+            net.module_, batches, self.synapses, self.neurons, self._rule(net.module_), low=self.low, high=self.high,
+            epochs=self.epochs, reduction=self.reduction, homeostasis=as_homeostasis(self.homeostasis),
         )  # fmt: skip
