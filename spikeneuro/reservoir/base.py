@@ -110,7 +110,7 @@ class ReservoirEstimator(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array_like, shape (n, channels, times), or object array of (channels, times_i)
+        X : array_like, shape (n, channels, times), or list or object array of (channels, times_i)
             Signals in any unit; lengths may differ where there is one output a sample.
         y : array_like
             Labels (n,), numbers (n,) or (n, targets); for "steps" integers (n, times), -1 where a step has no label;
@@ -150,7 +150,10 @@ class ReservoirEstimator(TransformerMixin, BaseEstimator):
         return outputs if self.targets_shape_ else outputs[:, 0]
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Share of right labels, or the coefficient of determination; steps without label (and washout) left out."""
+        """Share of right labels, or the coefficient of determination.
+
+        Steps without a label are left out, and of series the washout; labelled steps count from the first.
+        """
         predicted = np.asarray(self.predict(X))
         truth = np.asarray(y)
         if truth.shape != predicted.shape:
@@ -283,7 +286,9 @@ class ReservoirEstimator(TransformerMixin, BaseEstimator):
         return numbers
 
     def _numbers(self, labels: Array, X: Array) -> Array:
-        numbers = check_finite(labels.astype(np.float64), "y")
+        with user_errors():
+            numbers = labels.astype(np.float64)
+        check_finite(numbers, "y")
         stepwise = self.task == "series"
         if stepwise and labels.shape[-1:] != X.shape[-1:]:
             raise InputError(f"y must hold one number per time step, {X.shape[-1]} of them, got shape {labels.shape}.")

@@ -4,6 +4,7 @@ Nothing here needs a network connection, and nothing is guessed: electrodes come
 an atlas image or from the tables that nilearn brings along, neurons from nilearn's mask of the MNI152 brain.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -78,7 +79,7 @@ def electrode_positions(names: Sequence[str], montage: str = TEMPLATE, *, projec
     for name in wanted:
         if name.lower() not in places:
             raise InputError(
-                f"electrode {name!r} is not in montage {montage!r}: {suggestion(name, found['ch_pos'])} "
+                f"electrode {name!r} is not in montage {montage!r}: {_like(name, found['ch_pos'])} "
                 "Rename the channel, leave it out (EOG, ECG, reference), or give positions of your own."
             )
     scalp = 1000.0 * np.array([places[name.lower()] for name in wanted])
@@ -263,10 +264,21 @@ def check_positions(positions: ArrayLike, name: str) -> Floats:
     return check_finite(places, name)
 
 
+def _like(name: str, known: Iterable[str]) -> str:
+    """Sentence that offers the name that was meant, also if words stand around it, or shows what names look like."""
+    by_lower = {each.lower(): each for each in known}
+    words = [word for word in re.split(r"[^0-9a-z']+", name.lower()) if word in by_lower]
+    if words:
+        return f"did you mean {by_lower[words[0]]!r}?"
+    near = suggestion(name, by_lower.values())
+    few = ", ".join(list(by_lower.values())[:8])
+    return near if near.startswith("did you mean") else f"its {len(by_lower)} names are like {few}."
+
+
 def _names(names: Sequence[str]) -> list[str]:
     if isinstance(names, str):
         raise InputError(f"names must be a list of electrodes, got the single string {names!r}.")
-    given = list(names)
+    given = list(names) if isinstance(names, Iterable) else [names]
     if not given or not all(isinstance(name, str) for name in given):
         raise InputError(f"names must be a list of electrodes, got {given[:3]!r}.")
     lower = [name.lower() for name in given]

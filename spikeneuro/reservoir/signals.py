@@ -1,6 +1,6 @@
 """What reservoirs take: signals of one or several lengths, checked, scaled, cut into batches that fit in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,17 @@ _NUMBERS_AT_ONCE = 2**24
 def as_signals(X: Any, name: str = "X") -> Array:
     """`X` as float64 ``(n, channels, times)``, or as an object array of ``(channels, times_i)`` if lengths differ.
 
-    Two axes ``(n, times)`` are one channel.
+    Two axes ``(n, times)`` are one channel. Signals of several lengths come as an object array or as a list.
 
     Raises
     ------
     InputError
         If the shape is another, or a value is NaN or infinite.
     """
+    if isinstance(X, (list, tuple)) and _differ(X):
+        listed = np.empty(len(X), dtype=object)
+        listed[:] = X
+        X = listed
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and np.ndim(X[0]) == 2:
         return _as_ragged(X, name)
     with user_errors():
@@ -37,6 +41,12 @@ def as_signals(X: Any, name: str = "X") -> Array:
     if X.ndim != 3 or 0 in X.shape:
         raise InputError(f"{name} must have the shape (n, channels, times), got {X.shape}.")
     return check_finite(X, name)
+
+
+def _differ(X: Sequence[Any]) -> bool:
+    """Whether a list holds tables, not all of one shape."""
+    shapes = {tuple(getattr(item, "shape", ())) for item in X}
+    return len(shapes) > 1 and all(len(shape) == 2 for shape in shapes)
 
 
 def _as_ragged(X: Array, name: str) -> Array:

@@ -250,6 +250,9 @@ class TestEstimator:
         network = EchoStateNetwork(40, pooling="moments", random_state=0).fit(ragged, y)
         alone = np.concatenate([network.transform(ragged[i][np.newaxis]) for i in range(30)])
         np.testing.assert_allclose(network.transform(ragged), alone, atol=1e-12)
+        np.testing.assert_array_equal(network.transform(list(ragged)), network.transform(ragged))
+        with pytest.raises(InputError, match=r"X\[1\] has 1 channels but X\[0\] has 2"):
+            network.fit([X[0], X[1, :1]], y[:2])
         for refused in ({"pooling": "all"}, {"task": "steps"}):
             with pytest.raises(InputError, match="length"):
                 EchoStateNetwork(40, random_state=0, **refused).fit(ragged, y)
@@ -352,11 +355,20 @@ class TestMistakes:
             (lambda X, y: (X, y[:-1]), "5 targets for 6 samples|inconsistent"),
             (lambda X, y: (X, None), "requires y"),
             (lambda X, y: (X[0], y), "6 samples|targets"),
+            (lambda X, y: ([X[0], X[1, 0]], y[:2]), "inhomogeneous"),
         ],
     )
     def test_of_data(self, change, message):
         with pytest.raises(InputError, match=message):
             EchoStateNetwork(20, random_state=0).fit(*change(*sine_classes(6)))
+
+    def test_of_targets_that_are_no_numbers(self):
+        X, y = sine_classes(6)
+        for task, target in (("regression", y), ("series", np.repeat(y[:, np.newaxis], 120, axis=1))):
+            with pytest.raises(InputError, match="could not convert string to float"):
+                EchoStateNetwork(20, task=task, random_state=0).fit(X, np.array(["a", "b"])[target])
+            with pytest.raises(InputError, match="y holds .* NaN"):
+                EchoStateNetwork(20, task=task, random_state=0).fit(X, np.where(target == 1, np.nan, 0.0))
 
     def test_of_targets_per_step(self):
         X, y = sine_classes(6)

@@ -8,7 +8,6 @@ from spikeneuro import energy
 from spikeneuro.encoders import RateEncoder
 from spikeneuro.reservoir import LiquidStateMachine, NeuCube
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:the cube tells little")
 
 
