@@ -236,6 +236,28 @@ def test_mnist(data_root):
     assert load("mnist", n_train=300, n_test=100, random_state=1).fingerprint != recordings.fingerprint
 
 
+def test_mnist_pixel_by_pixel(data_root):
+    size = {"n_train": 300, "n_test": 100}
+    images, rows = load("mnist", **size), adapter("mnist").load_sequential(**size)
+    assert rows.X.shape == (400, 1, 784)
+    assert rows.sfreq == 1.0
+    assert rows.modality == "signal"
+    np.testing.assert_array_equal(rows.X[:, 0, 28 * 7 + 13], images.X[:, 0, 7, 13])  # row by row from the top
+    np.testing.assert_array_equal(rows.y, images.y)
+    assert rows.metadata.equals(images.metadata)
+    permuted = adapter("mnist").load_sequential(**size, permutation=92916)
+    # the order is one for all images, and begins as that of the published programs: RandomState(92916)
+    order = np.random.RandomState(92916).permutation(784)
+    for image in (0, 399):
+        np.testing.assert_array_equal(permuted.X[image, 0], rows.X[image, 0, order])
+    assert not np.array_equal(permuted.X, rows.X)
+    assert adapter("mnist").load_sequential(**size, permutation=92916).fingerprint == permuted.fingerprint
+    assert adapter("mnist").load_sequential(**size, permutation=1).fingerprint != permuted.fingerprint
+    for wrong in (-1, 2**32, 1.5, "yes"):
+        with pytest.raises(InputError, match="permutation"):
+            adapter("mnist").load_sequential(**size, permutation=wrong)
+
+
 def test_alzheimer(data_root):
     recordings = load("alzheimer", size=(26, 22), every=8)
     assert recordings.X.shape == (800, 1, 26, 22)
