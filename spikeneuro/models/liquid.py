@@ -47,14 +47,14 @@ class _LiquidNetwork(nn.Module):
     def _cell(self) -> nn.Module:
         raise NotImplementedError
 
-    def forward(self, x: Tensor, spans: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, spans: Any = None) -> Tensor:
         """Logits of signals.
 
         Parameters
         ----------
         x : Tensor
             (batch, channels, times).
-        spans : Tensor, optional
+        spans : Tensor or array_like, optional
             Time since the sample before, (batch, times) or (times,), positive, 1 being the regular step; for signals
             sampled at irregular times. By default 1 everywhere.
 
@@ -84,17 +84,18 @@ class _LiquidNetwork(nn.Module):
             states.append(h)
         return states
 
-    def _checked_spans(self, spans: Tensor, x: Tensor) -> Tensor:
+    def _checked_spans(self, spans: Any, x: Tensor) -> Tensor:
         if self.stride > 1:
             raise InputError(f"spans need every sample to be a step, but downsample is {self.stride}; use 1.")
+        spans = torch.as_tensor(spans, dtype=x.dtype, device=x.device)
         if spans.shape not in ((x.shape[0], x.shape[2]), (x.shape[2],)):
             raise InputError(
                 f"spans must be (batch, times) or (times,) as the signal of shape {tuple(x.shape)}, got "
                 f"{tuple(spans.shape)}."
             )
-        if not bool((spans > 0).all()):
-            raise InputError("spans must be positive: each is the time since the sample before.")
-        return spans.to(x).expand(x.shape[0], x.shape[2])
+        if not bool(((spans > 0) & (spans < torch.inf)).all()):
+            raise InputError("spans must be positive and finite: each is the time since the sample before.")
+        return spans.expand(x.shape[0], x.shape[2])
 
 
 class CfC(_LiquidNetwork):

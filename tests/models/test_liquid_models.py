@@ -192,6 +192,8 @@ class TestBoth:
         model, x = built(name), signal(3)
         torch.testing.assert_close(model(x, torch.ones(3, 20)), model(x))
         torch.testing.assert_close(model(x, torch.ones(20)), model(x))
+        torch.testing.assert_close(model(x, [1.0] * 20), model(x))
+        torch.testing.assert_close(model(x, np.ones((3, 20), dtype=np.float32)), model(x))
         assert (model(x, torch.full((20,), 0.2)) - model(x)).abs().max() > 1e-4
 
     @pytest.mark.parametrize("name", ["cfc", "ltc"])
@@ -243,6 +245,8 @@ class TestBoth:
             model(x, torch.ones(2, 19))
         with pytest.raises(InputError, match="spans must be positive"):
             model(x, torch.zeros(20))
+        with pytest.raises(InputError, match="spans must be positive and finite"):
+            model(x, torch.full((20,), torch.inf))
         with pytest.raises(InputError, match="downsample is 4"):
             built(name, downsample=4)(x, torch.ones(20))
         with pytest.raises(InputError, match="would drop time steps"):
