@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spikeneuro import _several
 from spikeneuro._validation import check_number
 from spikeneuro.encoders.base import Encoder
 from spikeneuro.energy.counter import Detached, FusedKernelError, Pass, Row
@@ -19,7 +20,8 @@ from spikeneuro.energy.ledger import LayerCounts, Ledger
 from spikeneuro.errors import InputError
 from spikeneuro.ops.counts import OperationCounts
 
-Inputs = tuple[Tensor, ...]
+#: Arguments of the network: tensors, or one dict of tensors by modality.
+Inputs = tuple[Any, ...]
 
 
 def count(
@@ -41,8 +43,9 @@ def count(
     ----------
     model : torch.nn.Module or fitted estimator
         A module, or an estimator of `spikeneuro.training`.
-    x : Tensor, array, or tuple of these
-        Samples along `batch_axis`; a tuple is passed on as several arguments. For an estimator, its raw input.
+    x : Tensor, array, or tuple or dict of these
+        Samples along `batch_axis`; a tuple is passed on as several arguments, a dict (of modalities) as one. For an
+        estimator, its raw input.
     spikes_in : bool
         Whether `x` itself consists of spikes.
     batch_size : int, optional
@@ -85,7 +88,7 @@ def _count(module: nn.Module, inputs: Inputs, n: int, size: int, axis: int, spik
     ledger: Ledger | None = None
     fixed: set[int] | None = None
     for start in range(0, n, size):
-        part = tuple(x.narrow(axis, start, min(size, n - start)) for x in inputs)
+        part = tuple(_several.narrow(x, axis, start, min(size, n - start)) for x in inputs)
         counted = _run(module, part, axis, spikes_in)
         if fixed is None:
             fixed = _independent_of_batch(module, part, counted, axis, spikes_in)
@@ -96,8 +99,8 @@ def _count(module: nn.Module, inputs: Inputs, n: int, size: int, axis: int, spik
 
 
 def _run(module: nn.Module, inputs: Inputs, axis: int, spikes_in: bool) -> Pass:
-    counted = Pass(module, inputs[0].shape[axis])
-    for x in inputs:
+    counted = Pass(module, _batch(inputs, axis))
+    for x in _tensors(inputs):
         counted.mark_input(x, spikes_in)
     with counted.watching(module), counted:
         module(*inputs)
@@ -111,7 +114,8 @@ def _independent_of_batch(module: nn.Module, inputs: Inputs, counted: Pass, axis
         return set()
     other = 2 if counted.samples != 2 else 3
     index = torch.arange(other) % counted.samples
-    probe = _run(module, tuple(x.index_select(axis, index.to(x.device)) for x in inputs), axis, spikes_in)
+    chosen = tuple(_several.each(lambda x: x.index_select(axis, index.to(x.device)), argument) for argument in inputs)
+    probe = _run(module, chosen, axis, spikes_in)
     same = len(probe.detached) == len(counted.detached)
     return {
         position
@@ -163,12 +167,17 @@ def _resolve(model: Any) -> tuple[nn.Module, Callable[[Any], Any]]:
 
 def _inputs(x: Any, module: nn.Module) -> Inputs:
     like = next((p for p in (*module.parameters(), *module.buffers()) if p.is_floating_point()), None)
-    return tuple(_tensor(value, like) for value in (x if isinstance(x, tuple) else (x,)))
+    values = x if isinstance(x, tuple) else (x,)
+    return tuple(_several.each(lambda value: _tensor(value, like), argument) for argument in values)
+
+
+def _tensors(inputs: Inputs) -> list[Tensor]:
+    return [x for value in inputs for x in (value.values() if _several.is_several(value) else (value,))]
 
 
 def _tensor(value: Any, like: Tensor | None) -> Tensor:
     if not isinstance(value, (Tensor, np.ndarray)):
-        raise InputError(f"x must be a tensor, an array or a tuple of these, got {type(value).__name__}")
+        raise InputError(f"x must be a tensor, an array, or a tuple or dict of these, got {type(value).__name__}")
     tensor = ordinary(torch.as_tensor(value).detach())
     if like is None:
         return tensor
@@ -178,12 +187,13 @@ def _tensor(value: Any, like: Tensor | None) -> Tensor:
 
 
 def _batch(inputs: Inputs, axis: int) -> int:
-    for x in inputs:
+    tensors = _tensors(inputs)
+    for x in tensors:
         if not -x.dim() <= axis < x.dim():
             raise InputError(f"batch_axis={axis} does not exist in an input of shape {tuple(x.shape)}")
-    sizes = {x.shape[axis] for x in inputs}
+    sizes = {x.shape[axis] for x in tensors}
     if len(sizes) != 1 or 0 in sizes:
-        shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+        shapes = ", ".join(str(tuple(x.shape)) for x in tensors)
         raise InputError(
             f"inputs need the same number of samples, at least one, along axis {axis}; got shapes {shapes}"
         )

@@ -3,6 +3,7 @@
 from spikeneuro.nn import heterogeneity, presets
 from spikeneuro.nn.adaptive_lif import AdaptiveLIF, AdaptiveLIFState
 from spikeneuro.nn.base import Carry, LIFResult, SpikingLayer
+from spikeneuro.nn.cross_modal_attention import CrossModalAttention
 from spikeneuro.nn.delay import Delay
 from spikeneuro.nn.event_linear import EventLinear
 from spikeneuro.nn.hodgkin_huxley import HodgkinHuxley, HodgkinHuxleyState
@@ -29,6 +30,7 @@ __all__ = [
     "AdaptiveLIF",
     "AdaptiveLIFState",
     "Carry",
+    "CrossModalAttention",
     "Delay",
     "EventLinear",
     "HodgkinHuxley",

@@ -20,6 +20,7 @@ INPUTS_OF_MODALITY: dict[str, Inputs] = {
     "signal": "signal",
     "image": "image",
     "features": "features",
+    "several": "several",
 }
 
 MODELS: tuple[ModelEntry, ...] = (*NETWORKS, *PIPELINES)
@@ -43,8 +44,8 @@ def names(
 
     Parameters
     ----------
-    modality : {"eeg", "ecg", "fmri", "signal", "image", "features"}, optional
-        Only models that take this modality's input.
+    modality : {"eeg", "ecg", "fmri", "signal", "image", "features", "several"}, optional
+        Only models that take this modality's input, or several modalities together.
     spiking : bool, optional
         Only spiking (True) or only non-spiking (False) models.
     kind : {"network", "pipeline"}, optional

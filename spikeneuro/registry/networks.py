@@ -44,6 +44,16 @@ NETWORKS: tuple[ModelEntry, ...] = (
         summary="excitatory and inhibitory neurons of many time constants on a grid, with plastic connections",
     ),
     ModelEntry(
+        name="cross-modal-snn",
+        target="spikeneuro.models.cross_modal_snn:CrossModalSNN",
+        inputs=("several",),
+        kind="network",
+        spiking=True,
+        tasks=("classification", "regression"),
+        reference="cross-modality attention, arXiv:2410.15689 (2024)",
+        summary="spiking branches for two or more modalities, cross-modality attention or three other ways of fusion",
+    ),
+    ModelEntry(
         name="spiking-cnn2d",
         target="spikeneuro.models.spiking_cnn2d:SpikingCNN2d",
         inputs=("image",),
@@ -132,6 +142,16 @@ NETWORKS: tuple[ModelEntry, ...] = (
         tasks=("classification", "regression", "steps"),
         reference="Cho et al. (2014), doi:10.3115/v1/D14-1179",
         summary="gated recurrent unit network",
+    ),
+    ModelEntry(
+        name="cross-modal-cnn",
+        target="spikeneuro.models.cross_modal_cnn:CrossModalCNN",
+        inputs=("several",),
+        kind="network",
+        spiking=False,
+        tasks=("classification", "regression"),
+        reference="Baltrušaitis, Ahuja and Morency (2019), doi:10.1109/TPAMI.2018.2798607",
+        summary="convolutional branches for two or more modalities, four ways of fusion",
     ),
     ModelEntry(
         name="cfc",

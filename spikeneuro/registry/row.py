@@ -8,7 +8,7 @@ from typing import Any, Literal
 from spikeneuro._validation import suggestion
 from spikeneuro.errors import InputError
 
-Inputs = Literal["signal", "image", "features"]
+Inputs = Literal["signal", "image", "features", "several"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class ModelEntry:
         Public name, as users type it.
     target : str
         ``module:attribute`` of the class (network) or builder function (pipeline).
-    inputs : tuple of {"signal", "image", "features"}
-        Input kinds: ``(batch, channels, times)``, ``(batch, channels, height, width)``, ``(batch, features)``.
+    inputs : tuple of {"signal", "image", "features", "several"}
+        Input kinds: ``(batch, channels, times)``, ``(batch, channels, height, width)``, ``(batch, features)``, a dict
+        of two or more such arrays by modality.
     kind : {"network", "pipeline"}
         A torch module trained by the estimators, or a scikit-learn estimator that trains itself.
     spiking : bool

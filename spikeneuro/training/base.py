@@ -1,6 +1,6 @@
 """What classifier and regressor share: input checks, the inner split, the scaler, and one skorch net."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,13 +13,14 @@ from skorch.callbacks import EarlyStopping, GradientNormClipping
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
-from spikeneuro import registry
+from spikeneuro import _several, registry
 from spikeneuro._random import scoped_seed
 from spikeneuro._validation import check_finite, suggestion
 from spikeneuro.data.splits import inner_split
 from spikeneuro.errors import InputError
 from spikeneuro.training.firing import firing, is_spiking
 from spikeneuro.training.losses import MaskedCrossEntropy
+from spikeneuro.training.modalities import ModalityScaler, check_modalities, sizes_of
 from spikeneuro.training.net import Batches, Samples, SpikingNet, TrainingRecord
 from spikeneuro.training.parameters import OPTIMIZERS, check_parameters, check_passed_on, split_decay
 from spikeneuro.training.scaling import ChannelScaler
@@ -40,8 +41,8 @@ class NeuroEstimator(BaseEstimator):
         self,
         model: str | Callable[..., nn.Module] = "spiking-eegnet",
         *,
-        sfreq: float | None = None,
-        scale: str = "standard",
+        sfreq: float | Mapping[str, float | None] | None = None,
+        scale: str | Mapping[str, str] = "standard",
         max_epochs: int = 30,
         batch_size: int = 32,
         optimizer: str = "adamw",
@@ -62,8 +63,8 @@ class NeuroEstimator(BaseEstimator):
         **passed_on: Any,
     ) -> None:
         self.model = model
-        self.sfreq = sfreq
-        self.scale = scale
+        self.sfreq: Any = sfreq
+        self.scale: Any = scale
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.optimizer = optimizer
@@ -130,7 +131,25 @@ class NeuroEstimator(BaseEstimator):
         check_parameters(own, self._MONITORS)
         check_passed_on(self.optimizer, self._options("optimizer__"))
 
-    def _check_input(self, X: ArrayLike, reset: bool) -> NDArray[np.float32]:
+    def _check_input(self, X: Any, reset: bool) -> Any:
+        """`X` checked: an array, or a dict of arrays by modality."""
+        several = _several.is_several(X)
+        if not reset and several != isinstance(self.input_shape_, Mapping):
+            fitted = f"the modalities {', '.join(self.input_shape_)}" if not several else "one array"
+            raise InputError(
+                f"X is {'a dict of modalities' if several else 'one array'}, but {type(self).__name__} was fitted on "
+                f"{fitted}."
+            )
+        if not several:
+            return self._check_array(X, reset)
+        checked = check_modalities(X, None if reset else self.input_shape_, least=2 if reset else 1)
+        if reset:
+            self.input_shape_: Any = {name: part.shape[1:] for name, part in checked.items()}
+        return checked
+
+    def _check_array(self, X: ArrayLike, reset: bool) -> NDArray[np.float32]:
+        if isinstance(self.scale, Mapping) or isinstance(self.sfreq, Mapping):
+            raise InputError("scale and sfreq by modality need X as a dict of modalities, got one array.")
         if isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 1 and len(X) and np.ndim(X[0]) == 2:
             raise InputError("X holds recordings of different lengths; wrap the estimator in training.Windowed.")
         self._check_axes(getattr(X, "shape", ()), reset)
@@ -175,8 +194,11 @@ class NeuroEstimator(BaseEstimator):
                 "channels and times look swapped; expected (samples, channels, times)."
             )
 
-    def _takes(self, ndim: int) -> tuple[dict[str, Any], bool]:
-        """Sizes to build the model with for data of this many dimensions, and whether to add a channel axis."""
+    def _takes(self, ndim: int | None) -> tuple[dict[str, Any], bool]:
+        """Sizes to build the model with for data of this many dimensions, and whether to add a channel axis.
+
+        None stands for several modalities.
+        """
         shape = self.input_shape_
         row = registry.entry(self.model) if isinstance(self.model, str) else None
         inputs = ("signal", "image") if row is None else row.inputs
@@ -184,6 +206,8 @@ class NeuroEstimator(BaseEstimator):
             raise InputError(
                 f"{row.name!r} is a scikit-learn pipeline, not a network; use models.create({row.name!r})."
             )
+        if ndim is None and (row is None or "several" in inputs):
+            return {"modalities": sizes_of(shape, self.sfreq)}, False
         if ndim == 4 and "image" in inputs:
             return {"in_chans": shape[0], "image_size": tuple(shape[1:])}, False
         if ndim == 3 and "signal" in inputs:
@@ -193,29 +217,33 @@ class NeuroEstimator(BaseEstimator):
         if ndim == 2 and "signal" in inputs:
             return {"n_chans": 1, "n_times": shape[0], "sfreq": self.sfreq}, True
         name = row.name if row else self.model
+        if "several" in inputs:
+            raise InputError(f"model {name!r} takes a dict of modalities, got one array of samples of shape {shape}.")
         raise InputError(f"model {name!r} takes {' or '.join(inputs)} input, got samples of shape {shape}.")
 
-    def network_input(self, X: ArrayLike) -> Tensor:
-        """`X` as the network sees it: scaled, float32, with a channel axis; shape ``(batch, ...)``."""
+    def network_input(self, X: ArrayLike | Mapping[str, ArrayLike]) -> Any:
+        """`X` as the network sees it: scaled, float32, with a channel axis; a tensor ``(batch, ...)``, or a dict."""
         check_is_fitted(self)
         return self._to_tensor(self._check_input(X, reset=False))
 
-    def _to_tensor(self, X: NDArray[Any]) -> Tensor:
-        scaled = torch.from_numpy(np.ascontiguousarray(self.scaler_.transform(X)))
+    def _to_tensor(self, X: Any) -> Any:
+        scaled = _several.each(lambda x: torch.from_numpy(np.ascontiguousarray(x)), self.scaler_.transform(X))
         return scaled.unsqueeze(1) if self.adds_channel_ else scaled
 
     # Training
 
-    def _train(
-        self, X: NDArray[Any], y: NDArray[Any], n_outputs: int, criterion: nn.Module, seed: int, task: str
-    ) -> None:
-        sizes, self.adds_channel_ = self._takes(X.ndim)
+    def _train(self, X: Any, y: NDArray[Any], n_outputs: int, criterion: nn.Module, seed: int, task: str) -> None:
+        several = _several.is_several(X)
+        sizes, self.adds_channel_ = self._takes(None if several else X.ndim)
         options = {**self._task_option(task), **self._options("module__")}
-        self.scaler_ = ChannelScaler(self.scale).fit(X[self.train_index_])
-        train = Samples(self._to_tensor(X[self.train_index_]), torch.from_numpy(y[self.train_index_]))
+        scaler = ModalityScaler(self.scale) if several else ChannelScaler(self.scale)
+        of_train = _several.take(X, self.train_index_)
+        self.scaler_: Any = scaler.fit(of_train)
+        train = Samples(self._to_tensor(of_train), torch.from_numpy(y[self.train_index_]))
         valid = None
         if len(self.validation_index_):
-            valid = Samples(self._to_tensor(X[self.validation_index_]), torch.from_numpy(y[self.validation_index_]))
+            held_out = self._to_tensor(_several.take(X, self.validation_index_))
+            valid = Samples(held_out, torch.from_numpy(y[self.validation_index_]))
         with scoped_seed(seed):
             build = registry.entry(self.model).build if isinstance(self.model, str) else self.model
             module = build(n_outputs=n_outputs, **sizes, **options)
@@ -301,19 +329,20 @@ class NeuroEstimator(BaseEstimator):
     def _health(self, samples: Samples) -> dict[str, Any]:
         """Firing by layer on validation (or training) data, and gradient norm by layer over the last epoch."""
         module = self.net_.module_
-        batches = (batch.to(self.device) for batch in samples.X.split(self.batch_size))
+        batches = (_several.moved(batch, self.device) for batch in _several.batches(samples.X, self.batch_size))
         return {
             "firing": firing(module, batches) if is_spiking(module) else {},
             "gradient_norm": self.history_[-1]["gradient_norm"] if self.history_ else {},
             "epochs": len(self.history_),
         }
 
-    def _forward(self, X: ArrayLike) -> Tensor:
+    def _forward(self, X: Any) -> Tensor:
         inputs = self.network_input(X)
         module = self.net_.module_.eval()
         # A model may draw when it predicts (rate codes); the same input then gives the same answer all the same.
         with torch.no_grad(), scoped_seed(self.seed_):
-            return torch.cat([module(batch.to(self.device)).cpu() for batch in inputs.split(self.batch_size)])
+            batches = (_several.moved(batch, self.device) for batch in _several.batches(inputs, self.batch_size))
+            return torch.cat([module(batch).cpu() for batch in batches])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor, nn
 
+from spikeneuro import _several
 from spikeneuro._random import derive_seed
 from spikeneuro.errors import InputError
 from spikeneuro.training.base import NeuroEstimator
@@ -18,7 +19,7 @@ from spikeneuro.training.losses import IGNORED, MaskedCrossEntropy
 
 
 class NeuroClassifier(ClassifierMixin, NeuroEstimator):
-    """Train a network to classify signals, images, feature vectors or single time steps.
+    """Train a network to classify signals, images, feature vectors, several of these at once, or single time steps.
 
     In ``fit``, part of the training samples is set aside for validation (whole groups when `groups` is given), the
     scaler and the model's encoder are fitted on what remains, and the network is trained by surrogate-gradient
@@ -28,11 +29,12 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
     ----------
     model : str or callable
         Name in the registry (`spikeneuro.models.names`) or a class with the same vocabulary:
-        ``n_chans, n_times, n_outputs, sfreq`` for signals, ``in_chans, image_size, n_outputs`` for images.
-    sfreq : float, optional
-        Sampling rate in hertz, handed to the model.
-    scale : {"standard", "robust", "sample", "none"}
-        How channels are scaled; see `ChannelScaler`.
+        ``n_chans, n_times, n_outputs, sfreq`` for signals, ``in_chans, image_size, n_outputs`` for images,
+        ``modalities, n_outputs`` for several.
+    sfreq : float or dict of float, optional
+        Sampling rate in hertz, handed to the model; by modality, where there are several.
+    scale : {"standard", "robust", "sample", "none"} or dict
+        How channels are scaled; see `ChannelScaler`. By modality, where there are several ("standard" if not named).
     max_epochs, batch_size : int
         Passes over the training part, 0 for the network as it is initialised; samples per step. Batches are of nearly
         equal size.
@@ -108,8 +110,8 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
         self,
         model: str | Callable[..., nn.Module] = "spiking-eegnet",
         *,
-        sfreq: float | None = None,
-        scale: str = "standard",
+        sfreq: float | Mapping[str, float | None] | None = None,
+        scale: str | Mapping[str, str] = "standard",
         max_epochs: int = 30,
         batch_size: int = 32,
         optimizer: str = "adamw",
@@ -141,13 +143,16 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
 
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> "NeuroClassifier":
+    def fit(
+        self, X: ArrayLike | Mapping[str, ArrayLike], y: ArrayLike, groups: ArrayLike | None = None
+    ) -> "NeuroClassifier":
         """Train on ``X``.
 
         Parameters
         ----------
         X : array-like of shape (samples, channels, times), (samples, channels, height, width) or (samples, features)
-            Signals in volts (or what the scaler makes comparable), images or features.
+            Signals in volts (or what the scaler makes comparable), images or features; or a dict of such arrays by
+            modality, for a model that takes several, in which a sample without a modality is NaN throughout.
         y : array-like of shape (samples,) or (samples, times)
             Labels; one per time step with -1 where there is none, for a model that labels steps.
         groups : array-like of shape (samples,), optional
@@ -171,17 +176,19 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
         self._train(checked, codes, len(self.classes_), criterion, seed, task)
         return self
 
-    def _check_labels(self, y: ArrayLike, X: NDArray[Any]) -> NDArray[Any]:
+    def _check_labels(self, y: ArrayLike, X: Any) -> NDArray[Any]:
         if y is None:
             raise InputError(f"requires y to be passed, but the target y is None ({type(self).__name__}).")
         labels = np.asarray(y)
         self.steps_ = labels.ndim == 2 and labels.shape[1] > 1
         if not self.steps_:
             labels = column_or_1d(labels, warn=True)
+        elif _several.is_several(X):
+            raise InputError("y has a label per time step, which no model of several modalities predicts.")
         elif labels.shape[1] != X.shape[-1]:
             raise InputError(f"y has {labels.shape[1]} steps, but X has {X.shape[-1]} times.")
-        if len(labels) != len(X):
-            raise InputError(f"X has {len(X)} samples, but y has {len(labels)} labels.")
+        if len(labels) != _several.n_samples(X):
+            raise InputError(f"X has {_several.n_samples(X)} samples, but y has {len(labels)} labels.")
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise InputError(f"Input y contains NaN or infinity, first at {np.argwhere(~np.isfinite(labels))[0]}.")
         check_classification_targets(labels.ravel())
@@ -210,21 +217,23 @@ class NeuroClassifier(ClassifierMixin, NeuroEstimator):
             raise InputError(f"class_weight must not be negative, got {negative}.")
         return torch.tensor([float(self.class_weight.get(label, 1.0)) for label in self.classes_.tolist()])
 
-    def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
+    def decision_function(self, X: ArrayLike | Mapping[str, ArrayLike]) -> NDArray[np.float32]:
         """Logits ``(samples, classes)``, or ``(samples,)`` (second minus first) for two classes; steps add an axis."""
         logits = self._forward(X).numpy()
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+    def predict_proba(self, X: ArrayLike | Mapping[str, ArrayLike]) -> NDArray[np.float32]:
         """Softmax of the logits: ``(samples, classes)`` or ``(samples, classes, times)``."""
         return self._forward(X).double().softmax(dim=1).numpy()
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike | Mapping[str, ArrayLike]) -> NDArray[Any]:
         """Most probable class of each sample, or of each step."""
         best = self._forward(X).argmax(dim=1).numpy()
         return self.classes_[best]
 
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self, X: ArrayLike | Mapping[str, ArrayLike], y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Accuracy; over the labelled steps where labels are per step."""
         if np.ndim(y) == 1 or np.shape(y)[1] == 1:
             return float(super().score(X, y, sample_weight))
@@ -255,15 +264,17 @@ class NeuroRegressor(RegressorMixin, NeuroEstimator):
     (60,)
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> "NeuroRegressor":
+    def fit(
+        self, X: ArrayLike | Mapping[str, ArrayLike], y: ArrayLike, groups: ArrayLike | None = None
+    ) -> "NeuroRegressor":
         """Train on `X` as for `NeuroClassifier.fit`, with one number per sample in `y`."""
         self.check_parameters()
         checked = self._check_input(X, reset=True)
         if y is None:
             raise InputError(f"requires y to be passed, but the target y is None ({type(self).__name__}).")
         target = column_or_1d(np.asarray(y), warn=True).astype(np.float64)
-        if len(target) != len(checked):
-            raise InputError(f"X has {len(checked)} samples, but y has {len(target)} targets.")
+        if len(target) != _several.n_samples(checked):
+            raise InputError(f"X has {_several.n_samples(checked)} samples, but y has {len(target)} targets.")
         if not np.isfinite(target).all():
             raise InputError(f"Input y contains NaN or infinity, first at {np.argwhere(~np.isfinite(target))[0]}.")
         seed = derive_seed(self.random_state)
@@ -274,7 +285,7 @@ class NeuroRegressor(RegressorMixin, NeuroEstimator):
         self._train(checked, scaled, 1, nn.MSELoss(), seed, "regression")
         return self
 
-    def predict(self, X: ArrayLike) -> NDArray[np.float64]:
+    def predict(self, X: ArrayLike | Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Predicted target of each sample, in its own units."""
         output = self._forward(X)[:, 0].double().numpy()
         return output * self.target_scale_ + self.target_mean_

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spikeneuro import _several
 from spikeneuro._validation import check_finite
 from spikeneuro.errors import InputError
 from spikeneuro.training.base import NeuroEstimator
@@ -22,13 +23,16 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Examined(NamedTuple):
-    """A network with what it is examined on; `sfreq` in hertz and `seed` are None where unknown."""
+    """A network with what it is examined on; `sfreq` in hertz and `seed` are None where unknown.
+
+    Inputs and sampling rates of several modalities are dicts.
+    """
 
     module: nn.Module
-    inputs: Tensor
+    inputs: Any
     target: Tensor | None
     loss: Loss
-    sfreq: float | None
+    sfreq: Any
     seed: int | None
 
 
@@ -41,11 +45,12 @@ def as_examined(model: Any, X: Any, y: Any, batch_axis: int) -> Examined:
             "health needs a torch module or a fitted NeuroClassifier, NeuroRegressor or Windowed, got "
             f"{type(model).__name__}."
         )
-    inputs = _as_input(model, X)
-    if inputs.ndim <= batch_axis:
-        raise InputError(f"X has shape {tuple(inputs.shape)}, which has no axis {batch_axis} of samples.")
+    inputs = _several.each(lambda part: _as_input(model, part), X)
+    for part in inputs.values() if _several.is_several(inputs) else [inputs]:
+        if part.ndim <= batch_axis:
+            raise InputError(f"X has shape {tuple(part.shape)}, which has no axis {batch_axis} of samples.")
     target = None if y is None else torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y)
-    _check_count(inputs.shape[batch_axis], target)
+    _check_count(samples_along(inputs, batch_axis), target)
     own = getattr(model, "sfreq", None)
     return Examined(model, inputs, target, _default_loss, float(own) if own else None, None)
 
@@ -59,8 +64,8 @@ def _of_estimator(estimator: Any, X: Any, y: Any, batch_axis: int) -> Examined:
     target = None
     if y is not None:
         labels = np.asarray(y)
-        if len(labels) != len(X):
-            raise InputError(f"X has {len(X)} samples, but y has {len(labels)} labels.")
+        if len(labels) != _several.n_samples(X):
+            raise InputError(f"X has {_several.n_samples(X)} samples, but y has {len(labels)} labels.")
         if isinstance(estimator, Windowed):
             labels = labels[estimator.windows(X)[1]]
         target = _encoded(fitted, labels)
@@ -84,6 +89,12 @@ def _encoded(estimator: Any, labels: NDArray[Any]) -> Tensor:
     codes = np.searchsorted(estimator.classes_, labels)
     codes[ignored] = IGNORED
     return torch.from_numpy(codes.astype(np.int64))
+
+
+def samples_along(inputs: Any, axis: int) -> int:
+    """Number of samples of a tensor, or of a dict of them."""
+    first = next(iter(inputs.values())) if _several.is_several(inputs) else inputs
+    return int(first.shape[axis])
 
 
 def _as_input(module: nn.Module, X: Any) -> Tensor:

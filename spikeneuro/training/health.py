@@ -1,7 +1,7 @@
 """Health of a spiking network on data: dead and saturated neurons, rates, and gradients by layer and time."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +10,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from spikeneuro import _several
 from spikeneuro._random import scoped_seed
 from spikeneuro._validation import check_number
 from spikeneuro.errors import InputError
-from spikeneuro.training.examined import Examined, Loss, as_examined
+from spikeneuro.training.examined import Examined, Loss, as_examined, samples_along
 from spikeneuro.training.firing import is_spiking
 from spikeneuro.training.health_report import HealthReport, LayerHealth
 from spikeneuro.training.watching import LayerGradients, Watched, gradients, spiking_layers, watched_layers
@@ -52,7 +53,7 @@ def health(
     ----------
     model : nn.Module, NeuroClassifier, NeuroRegressor or Windowed
         A network, or a fitted estimator of one (``max_epochs=0`` for a network as it is initialised).
-    X : array-like or Tensor
+    X : array-like or Tensor, or dict of these
         Data: for an estimator as its `predict` takes them, for a network as it takes them itself.
     y : array-like or Tensor, optional
         Labels, or targets, of the samples; without them there are no gradients.
@@ -167,16 +168,19 @@ class _Tally:
 def _passes(examined: Examined, batch_size: int, batch_axis: int) -> _Tally:
     """Run the samples in batches of nearly equal size, as in training, and sum up."""
     module, inputs, target = examined.module, examined.inputs, examined.target
-    samples = inputs.shape[batch_axis]
+    samples = samples_along(inputs, batch_axis)
     count = math.ceil(samples / batch_size)
     targets = [None] * count if target is None else target.tensor_split(count)
-    device = next((tensor.device for tensor in module.parameters()), inputs.device)
+    edges = [0, *(len(part) for part in torch.arange(samples).tensor_split(count))]
+    edges = torch.tensor(edges).cumsum(0).tolist()
+    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
     learned = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     tally = _Tally(samples)
-    for batch, labels in zip(inputs.tensor_split(count, dim=batch_axis), targets, strict=True):
-        size = batch.shape[batch_axis]
+    for start, stop, labels in zip(edges[:-1], edges[1:], targets, strict=True):
+        size = stop - start
+        batch = _several.narrow(inputs, batch_axis, start, size)
         with torch.set_grad_enabled(target is not None), watched_layers(module) as layers:
-            output = module(batch.to(device))
+            output = module(_several.moved(batch, device))
             if not layers:
                 raise InputError(
                     f"no spiking layer of {type(module).__name__} was run as layer(x), so nothing can be measured."
@@ -269,7 +273,21 @@ def _step_length(examined: Examined, batch_axis: int, steps: int, own: float | N
     where it agrees with that division; it does not where time constants are counted in steps.
     """
     inputs = examined.inputs
+    if _several.is_several(inputs):
+        return _own_step(inputs, examined.sfreq, steps, own)
     if not examined.sfreq or inputs.ndim != 3:
         return None
     divided = inputs.shape[0 if batch_axis else -1] / examined.sfreq / steps
     return own if own is not None and abs(own / divided - 1) < 1 / steps else divided
+
+
+def _own_step(inputs: Mapping[str, Tensor], sfreq: Any, steps: int, own: float | None) -> float | None:
+    """A layer's own step, if its steps span one of the modalities, which may last differently long."""
+    for name, part in inputs.items():
+        rate = _several.rate_of(sfreq, name)
+        if own is None or not rate or part.ndim not in (3, 5):
+            continue
+        seconds = part.shape[-1 if part.ndim == 3 else 1] / rate
+        if abs(own * steps / seconds - 1) < 1 / steps:
+            return own
+    return None

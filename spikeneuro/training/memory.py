@@ -228,6 +228,8 @@ def _loss(step: Step, x: Tensor) -> Tensor:
 
 def _shape(X: Any) -> tuple[tuple[int, ...], torch.dtype | None]:
     """Shape of the data, and their type where it is that of a floating tensor."""
+    if isinstance(X, dict):
+        raise InputError("the memory of a network on several modalities cannot be predicted yet; measure it instead.")
     if isinstance(X, Tensor):
         return tuple(X.shape), X.dtype if X.is_floating_point() else None
     sizes = tuple(X) if isinstance(X, (tuple, list)) and all(np.ndim(size) == 0 for size in X) else np.shape(X)

@@ -11,22 +11,23 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from spikeneuro import _several
 from spikeneuro.errors import InputError
 from spikeneuro.training.firing import firing, is_spiking, recorded_rates
 from spikeneuro.training.losses import IGNORED, rate_penalty
 
 
-class Samples(Dataset[tuple[Tensor, Tensor]]):
-    """Inputs and targets held in memory as two tensors."""
+class Samples(Dataset[tuple[Any, Tensor]]):
+    """Inputs and targets held in memory as two tensors; inputs of several modalities as a dict of tensors."""
 
-    def __init__(self, X: Tensor, y: Tensor) -> None:
+    def __init__(self, X: Any, y: Tensor) -> None:
         self.X, self.y = X, y
 
     def __len__(self) -> int:
-        return len(self.X)
+        return len(self.y)
 
-    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
-        return self.X[index], self.y[index]
+    def __getitem__(self, index: Any) -> tuple[Any, Tensor]:
+        return _several.take(self.X, index), self.y[index]
 
 
 class Batches:
@@ -43,7 +44,7 @@ class Batches:
     def __len__(self) -> int:
         return math.ceil(len(self.dataset) / self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
         count = len(self.dataset)
         order = torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
         for index in order.tensor_split(len(self)):
@@ -78,6 +79,12 @@ class SpikingNet(NeuralNet):
             self.interrupted_ = not any(stopper.misses_ == stopper.patience for stopper in stoppers)
             raise
         return self
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Output for a batch; several modalities go to the module as the dict they are, not as arguments by name."""
+        if not _several.is_several(x):
+            return super().infer(x, **fit_params)
+        return self.module_(_several.moved(x, self.device), **fit_params)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         if not self.rate_penalty:
@@ -137,5 +144,5 @@ class TrainingRecord(Callback):
         net.history.record("gradient_norm", {name: float(np.mean(v)) for name, v in self.gradients_.items()})
         if is_spiking(net.module_):
             source = dataset_valid if dataset_valid is not None else kwargs["dataset_train"]
-            sample = source.X[: net.batch_size].to(net.device)
+            sample = _several.moved(_several.take(source.X, slice(net.batch_size)), net.device)
             net.history.record("firing", firing(net.module_, [sample]))

@@ -42,7 +42,8 @@ def check_parameters(parameters: Mapping[str, Any], monitors: tuple[str, ...]) -
         What the best epoch can be chosen by.
     """
     given = dict(parameters)
-    check_choice(given["scale"], SCALES, "scale")
+    for name, scale in _by_modality(given["scale"], "scale"):
+        check_choice(scale, SCALES, name)
     check_choice(given["optimizer"], OPTIMIZERS, "optimizer")
     check_choice(given["schedule"], SCHEDULES, "schedule")
     check_choice(given["monitor"], monitors, "monitor")
@@ -51,8 +52,9 @@ def check_parameters(parameters: Mapping[str, Any], monitors: tuple[str, ...]) -
     check_number(given["lr"], "lr", low=0, closed="right")
     check_number(given["weight_decay"], "weight_decay", low=0)
     check_number(given["rate_penalty"], "rate_penalty", low=0)
-    if given["sfreq"] is not None:
-        check_number(given["sfreq"], "sfreq", low=0, closed="right")
+    for name, sfreq in _by_modality(given["sfreq"], "sfreq"):
+        if sfreq is not None:
+            check_number(sfreq, name, low=0, closed="right")
     if given["gradient_clip"] is not None:
         check_number(given["gradient_clip"], "gradient_clip", low=0, closed="right")
     if given["validation_fraction"] is not None:
@@ -63,6 +65,13 @@ def check_parameters(parameters: Mapping[str, Any], monitors: tuple[str, ...]) -
         check_number(given["label_smoothing"], "label_smoothing", low=0, high=1, closed="left")
     _check_band(given["rate_band"])
     _check_device(given["device"])
+
+
+def _by_modality(value: Any, name: str) -> list[tuple[str, Any]]:
+    """One value, or that of each modality, each with what to call it."""
+    if isinstance(value, Mapping):
+        return [(f"{name}[{key!r}]", own) for key, own in value.items()]
+    return [(name, value)]
 
 
 def _check_band(band: Any) -> None:

@@ -63,6 +63,8 @@ class Windowed(MetaEstimatorMixin, BaseEstimator):
 
     def windows(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
         """Windows of all recordings, and for each window the index of its recording."""
+        if isinstance(X, dict):
+            raise InputError("windows are cut from one array or list of recordings, got a dict of modalities.")
         check_number(self.length, "length", low=1, integer=True)
         step = self.length if self.step is None else self.step
         check_number(step, "step", low=1, integer=True)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from spikeneuro import registry
 from spikeneuro._random import scoped_seed
+from spikeneuro._several import each, take
 from spikeneuro.errors import InputError
 from spikeneuro.models import create, names
 
@@ -16,8 +17,12 @@ SIZES = {
     "signal": {"n_chans": 3, "n_times": 192, "sfreq": 64.0},
     "features": {"n_chans": 1, "n_times": 20},
     "image": {"in_chans": 2, "image_size": (16, 12)},
+    "several": {
+        "modalities": {"eeg": {"n_chans": 3, "n_times": 96, "sfreq": 64.0}, "face": {"in_chans": 1, "image_size": 8}}
+    },
 }
 SHAPES = {"signal": (3, 192), "features": (20,), "image": (2, 16, 12)}
+SEVERAL = {"eeg": (3, 96), "face": (1, 8, 8)}
 # Small settings where the default is large; the rest is built as it is.
 SMALL = {
     "eeg-conformer": {"n_layers": 1},
@@ -44,7 +49,13 @@ def build(row, seed=0, n_outputs=3, **hyperparameters):
 
 def batch(row, count=4, seed=1, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, *SHAPES[row.inputs[0]], generator=generator, dtype=torch.float64).to(dtype)
+
+    def draw(shape):
+        return torch.randn(count, *shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    if row.inputs == ("several",):
+        return {name: draw(shape) for name, shape in SEVERAL.items()}
+    return draw(SHAPES[row.inputs[0]])
 
 
 def test_names_are_unique_and_filter():
@@ -108,7 +119,7 @@ def test_steps_are_labelled_one_by_one(row):
 def test_gradient_reaches_every_parameter(row):
     learns = "learn_tau" in inspect.signature(row.load()).parameters
     model = build(row, **({"learn_tau": True} if learns else {})).train()
-    x = 3 * batch(row, 16)
+    x = each(lambda part: 3 * part, batch(row, 16))
     with scoped_seed(2):
         loss = torch.nn.functional.cross_entropy(model(x), torch.arange(16) % 3)
     loss.backward()
@@ -127,8 +138,8 @@ def test_a_sample_does_not_see_its_batch(row):
         model(x)  # gives batch normalisation something to remember
     model.eval()
     together = model(x)
-    alone = torch.cat([model(sample.unsqueeze(0)) for sample in x])
-    shuffled = model(x.flip(0)).flip(0)
+    alone = torch.cat([model(take(x, slice(i, i + 1))) for i in range(5)])
+    shuffled = model(each(lambda part: part.flip(0), x)).flip(0)
     torch.testing.assert_close(alone, together, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(shuffled, together, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(model(x), together, rtol=0, atol=0)
@@ -191,8 +202,19 @@ def test_wrong_axes_are_named(row):
     model = build(row).eval()
     x = batch(row)
     with pytest.raises(InputError, match="shape"):
-        model(x[0, 0])
-    if row.inputs[0] == "signal":
+        model(x[0, 0] if isinstance(x, torch.Tensor) else x["eeg"])
+    if row.inputs[0] == "several":
+        for wrong, message in (
+            ({**x, "eeg": x["eeg"].transpose(1, 2)}, "'eeg'.*swapped"),
+            ({**x, "eeg": x["eeg"][:, :2]}, "'eeg'.*channels differ"),
+            ({**x, "face": x["face"][:, 0]}, "'face'.*3 axes"),
+            ({**x, "eeg": x["eeg"][:2]}, "number of samples"),
+            ({"egg": x["eeg"]}, "did you mean 'eeg'"),
+            ({}, "every modality is missing"),
+        ):
+            with pytest.raises(InputError, match=message):
+                model(wrong)
+    elif row.inputs[0] == "signal":
         with pytest.raises(InputError, match="swapped"):
             model(x.transpose(1, 2))
         with pytest.raises(InputError, match="channels differ"):

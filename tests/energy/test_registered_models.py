@@ -6,6 +6,7 @@ from torch import nn
 
 from spikeneuro import energy, models
 from spikeneuro._random import scoped_seed
+from spikeneuro._several import n_samples
 
 NETWORKS = models.names(kind="network")
 
@@ -15,6 +16,10 @@ def built(name):
     with scoped_seed(0):
         if row.inputs[0] == "image":
             return models.create(name, in_chans=1, image_size=28, n_outputs=3), torch.rand(3, 1, 28, 28)
+        if row.inputs[0] == "several":
+            sizes = {"eeg": {"n_chans": 6, "n_times": 256, "sfreq": 128.0}, "face": {"in_chans": 1, "image_size": 16}}
+            x = {"eeg": torch.randn(3, 6, 256), "face": torch.rand(3, 1, 16, 16)}
+            return models.create(name, modalities=sizes, n_outputs=3), x
         if row.inputs[0] == "features":
             return models.create(name, n_chans=1, n_times=24, n_outputs=3, sfreq=1.0), torch.randn(3, 1, 24)
         return models.create(name, n_chans=6, n_times=384, n_outputs=3, sfreq=128.0), torch.randn(3, 6, 384)
@@ -45,7 +50,7 @@ def test_dense_products_equal_what_the_layers_say(name):
 
     def hook(module, args, output):
         per_output = module.weight[0].numel()
-        expected[names[module]] = expected.get(names[module], 0) + output.numel() * per_output / len(x)
+        expected[names[module]] = expected.get(names[module], 0) + output.numel() * per_output / n_samples(x)
 
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     # Subclasses may crop what they computed, as causal convolutions do.
@@ -55,7 +60,7 @@ def test_dense_products_equal_what_the_layers_say(name):
         model.eval()(x)
     for handle in handles:
         handle.remove()
-    counted = {row.name: (row.dense.macs + row.dense.acs) / len(x) for row in ledger.layers}
+    counted = {row.name: (row.dense.macs + row.dense.acs) / n_samples(x) for row in ledger.layers}
     assert expected
     for layer, number in expected.items():
         assert counted[layer] == number, layer
