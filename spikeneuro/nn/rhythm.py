@@ -300,7 +300,7 @@ def check_values(given: Any, name: str, low: Any, high: float, *, above: bool = 
     """Raise for numbers outside [low, high], or (low, high] with `above`, or a range that is none."""
     closed = "right" if above else "both"
     if isinstance(given, Tensor | np.ndarray):
-        flat = np.asarray(given, dtype=np.float64).ravel()
+        flat = as_doubles(given)
         if not flat.size or not np.isfinite(flat).all():
             raise InputError(f"{name} must be finite values, one per neuron, got {flat.size} of them.")
         check_number(float(flat.min()), f"the least of {name}", low=low, high=high, closed=closed)
@@ -314,12 +314,27 @@ def check_values(given: Any, name: str, low: Any, high: float, *, above: bool = 
             raise InputError(f"{name} must be finite, got {value!r}.")
 
 
+def as_doubles(given: Tensor | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values in double precision; those of lower precision as the decimal numbers they stand for.
+
+    0.1 in single precision is a little more than 0.1 in double: of ten steps it would be rounded up to two.
+    """
+    if isinstance(given, Tensor):
+        given = given.detach().cpu()
+        given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()
+    flat = np.asarray(given).ravel()
+    if flat.dtype in (np.float16, np.float32):
+        flat = flat.astype(str)
+    doubles: NDArray[np.float64] = flat.astype(np.float64)
+    return doubles
+
+
 def spread(
     given: Range, name: str, n: int, across: str = "ramp", generator: torch.Generator | None = None
 ) -> NDArray[np.float64]:
     """One value per neuron of n, in double precision as in the published programs."""
     if isinstance(given, Tensor | np.ndarray):
-        values = np.asarray(given, dtype=np.float64).ravel()
+        values = as_doubles(given)
         if values.size != n:
             raise InputError(f"{name} has {values.size} values for a layer of {n} neurons.")
         return values

@@ -120,6 +120,18 @@ def test_a_half_rounds_to_the_even_number():
     assert pattern.on_lengths.tolist() == [2.0, 4.0, 2.0, 4.0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_values_of_low_precision_are_the_decimal_numbers_they_stand_for(dtype):
+    """0.1 in single precision is above 0.1 in double; of ten steps it must not be rounded up to two."""
+    duty = torch.tensor([0.1, 0.2, 0.3, 0.7], dtype=dtype)
+    for values in (duty, duty.numpy(), duty.clone().requires_grad_()):
+        pattern = Rhythm(10, values, rounding="ceil").bind((4,))
+        assert pattern.on_lengths.tolist() == [1.0, 2.0, 3.0, 7.0]
+    seconds = torch.tensor([0.004, 0.1], dtype=dtype)
+    pattern = Rhythm(seconds, 0.5, unit="seconds", dt=0.004, rounding="ceil").bind((2,))
+    assert pattern.cycle.tolist() == [1.0, 25.0]
+
+
 def test_a_delay_of_a_cycle_or_more_is_none_unless_wrapped():
     cycle, delay = torch.tensor([4.0, 4.0, 4.0]), torch.tensor([3.0, 4.0, 6.0])
     rows = Rhythm(cycle, 0.25, delay).bind((3,)).mask(5)[:, 0].int().T.tolist()
