@@ -137,12 +137,12 @@ def _samples(given: Any) -> Array:
 
 
 def _quantiles_of(distribution: Heterogeneity, u: Array) -> Array:
-    from scipy import stats
+    from scipy import special  # not its stats: many small calls, which those make slow
 
     if isinstance(distribution, heterogeneity.Constant):
         return np.full_like(u, distribution.value)
     if isinstance(distribution, heterogeneity.Gamma):
-        drawn = stats.gamma.ppf(u, distribution.concentration, scale=distribution.mean / distribution.concentration)
+        drawn = special.gammaincinv(distribution.concentration, u) * (distribution.mean / distribution.concentration)
         return np.maximum(drawn, distribution.low)
     if isinstance(distribution, heterogeneity.LogUniform | heterogeneity.LogSpaced):
         return np.exp(np.log(distribution.low) + u * np.log(distribution.high / distribution.low))
@@ -167,13 +167,14 @@ def _mixture_quantiles(mixture: heterogeneity.Mixture, u: Array) -> Array:
 
 
 def _cdf(distribution: Heterogeneity, x: Array) -> Array:
-    from scipy import stats
+    from scipy import special  # not its stats: many small calls, which those make slow
 
     if isinstance(distribution, heterogeneity.Constant):
         return (x >= distribution.value).astype(np.float64)
     if isinstance(distribution, heterogeneity.Gamma):
-        scale = distribution.mean / distribution.concentration
-        return np.where(x < distribution.low, 0.0, stats.gamma.cdf(x, distribution.concentration, scale=scale))
+        shape = distribution.concentration
+        below = special.gammainc(shape, np.maximum(x, 0.0) * (shape / distribution.mean))
+        return np.where(x < distribution.low, 0.0, below)
     if isinstance(distribution, heterogeneity.LogUniform | heterogeneity.LogSpaced):
         low, high = distribution.low, distribution.high
         if low == high:
