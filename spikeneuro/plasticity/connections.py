@@ -115,8 +115,9 @@ class Connection(ABC):
             For something else, NaN, or a shape that does not fit.
         """
         if isinstance(value, bool) or not isinstance(value, (int, float, Tensor)):
+            shown = repr(value) if isinstance(value, (bool, str)) else type(value).__name__
             raise InputError(
-                f"{name} must be a number or a tensor over the weights, got {value!r}; "
+                f"{name} must be a number or a tensor over the weights, got {shown}; "
                 "draw from a nn.heterogeneity object by calling it with a shape."
             )
         tensor = torch.as_tensor(value, dtype=torch.float64)

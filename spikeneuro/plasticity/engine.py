@@ -150,31 +150,34 @@ class Engine:
             if not isinstance(term.amplitude, Tensor) and term.amplitude == 0:
                 continue
             after_ = term.post if gain is None else term.post * _over(gain, term.post)
-            total += self._factor(term) * self.connection.correlate(after_, term.pre, keep_batch=keep_batch)
+            total += self._scaled(self.connection.correlate(after_, term.pre, keep_batch=keep_batch), term)
         return self.connection.restrict(total)
 
     def _elementwise(self, terms: list[Term], gain: Tensor | None, keep_batch: bool) -> Tensor:
         total: Tensor | float = 0.0
         for term in terms:
             products = self.connection.sum_positions(term.post * term.pre)
-            total = total + self._factor(term) * products
+            total = total + self._scaled(products, term)
         assert isinstance(total, Tensor)
         if gain is not None:
             total = total * _over(gain, total)
         return self.connection.restrict(total if keep_batch else total.sum(0))
 
-    def _factor(self, term: Term) -> Constant:
-        """Amplitude with its sign and the distance from the bound."""
+    def _scaled(self, products: Tensor, term: Term) -> Tensor:
+        """Products times their amplitude, with its sign, and the distance from the bound."""
         connection, rule = self.connection, self.rule
         amplitude = term.amplitude
         if isinstance(amplitude, Tensor):
             amplitude = connection.over_weights(amplitude.to(connection.weight))
         mu = rule.mu_plus if term.sign > 0 else rule.mu_minus
         if not mu:
-            return term.sign * amplitude
+            return products * (term.sign * amplitude)
         weight = connection.weight.detach()
         room = connection.high - weight if term.sign > 0 else weight - connection.low
-        return term.sign * amplitude * room.clamp(min=0.0) ** mu
+        room = room.clamp_(min=0.0)
+        if mu != 1.0:
+            room.pow_(mu)
+        return products * room.mul_(term.sign * amplitude)
 
 
 def _over(gain: Tensor, values: Tensor) -> Tensor:

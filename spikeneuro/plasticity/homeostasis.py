@@ -189,7 +189,9 @@ class ThresholdHomeostasis(Homeostasis):
         check_number(self.increment, "increment", low=0.0)
         if self.tau is not None:
             check_number(self.tau, "tau", low=0.0, closed="neither")
+        check_number(self.base, "base")
         check_number(self.target, "target", low=0.0)
+        check_number(self.low, "low")
 
     def apply(self, connection: Connection, neurons: nn.Module | None, spikes: Tensor, dt: float) -> None:
         del connection

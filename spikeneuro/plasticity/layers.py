@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from spikeneuro.errors import InputError
 from spikeneuro.nn import Carry, LIFLayer, LIFResult, RecurrentLIF, RhythmState
@@ -49,6 +50,13 @@ def connect(module: nn.Module, low: Constant = -torch.inf, high: Constant = torc
     >>> type(connect(nn.Conv1d(4, 8, 3))).__name__
     'Convolutional'
     """
+    if is_parametrized(module, "weight") or not isinstance(getattr(module, "weight", None), nn.Parameter | None):
+        raise InputError(
+            f"the weights of this {type(module).__name__} are computed from other parameters, so that a change of them "
+            "would be lost; remove the parametrisation (torch.nn.utils.parametrize.remove_parametrizations) first."
+        )
+    if isinstance(module, RecurrentLIF):
+        check_in_effect(module)
     if isinstance(module, (nn.Linear, RecurrentLIF)):
         return Dense(module.weight, low, high)
     if isinstance(module, (nn.Conv1d, nn.Conv2d)):
@@ -59,6 +67,16 @@ def connect(module: nn.Module, low: Constant = -torch.inf, high: Constant = torc
         f"{type(module).__name__} has no synapses that can learn; give a Linear, Conv1d, Conv2d, SparseLinear or "
         "RecurrentLIF."
     )
+
+
+def check_in_effect(neurons: RecurrentLIF) -> None:
+    """Raise if the recurrent weights that neurons run with are not those of their parameter, which would learn."""
+    weight = neurons.recurrence().weight
+    if weight is not None and not torch.equal(weight, neurons.weight):
+        raise InputError(
+            f"{type(neurons).__name__} runs with other weights than its parameter holds, so that changes would mean "
+            "something else; write the weights in effect into it first (its method settle)."
+        )
 
 
 class Plastic(nn.Module, ABC):
@@ -296,6 +314,7 @@ class PlasticRecurrence(Plastic):
     @property
     def connection(self) -> Dense:
         """The recurrent synapses as a connection."""
+        check_in_effect(self.neurons)
         return Dense(self.neurons.weight, self.low, self.high, self.exists)
 
     def arriving(self, x: Tensor, state: NeuronState | None) -> Tensor:

@@ -13,7 +13,8 @@ from spikeneuro.plasticity.connections import Connection
 from spikeneuro.plasticity.engine import REDUCTIONS, Engine
 from spikeneuro.plasticity.homeostasis import Homeostasis
 from spikeneuro.plasticity.layers import NeuronState, Plastic
-from spikeneuro.plasticity.rules import Rule, RuleState, recorded, spikes
+from spikeneuro.plasticity.reward import as_reward
+from spikeneuro.plasticity.rules import Rule, RuleState, check_tensor, recorded, spikes
 
 
 class LayerState(NamedTuple):
@@ -123,7 +124,7 @@ class Learner:
         pre, post : Tensor
             Spikes before and after the synapses, (time, batch, *features).
         reward : float or Tensor, optional
-            Reward of each step: a number, (time,) or (time, batch).
+            Reward of each step: a number, (time,), (1, batch) or (time, batch).
 
         Raises
         ------
@@ -162,7 +163,7 @@ class Learner:
             Outside the context, and for spikes that are none or do not fit.
         """
         self._open()
-        self.connection.check(pre[None], post[None])
+        self.connection.check(check_tensor(pre, "pre")[None], check_tensor(post, "post")[None])
         return self._apply(spikes(pre, self.connection, "pre"), spikes(post, self.connection, "post"), state, reward)
 
     def finish(self, post: Tensor) -> None:
@@ -214,11 +215,7 @@ class LayerLearner(Learner):
 
     def __init__(self, layer: Plastic, rule: Rule, **options: Any) -> None:
         super().__init__(layer.connection, rule, **options)
-        if abs(rule.dt - layer.neurons.dt) > 1e-9 * rule.dt:
-            raise InputError(
-                f"the rule's steps are of {rule.dt:g} s but those of the neurons of {layer.neurons.dt:g} s; give both "
-                "the same dt."
-            )
+        check_steps(rule, layer.neurons.dt)
         self.layer, self.neurons = layer, layer.neurons
 
     def __call__(self, x: Tensor, *, reward: Any = None) -> Tensor:
@@ -229,7 +226,7 @@ class LayerLearner(Learner):
         x : Tensor
             Input of the layer, (time, batch, *features).
         reward : float or Tensor, optional
-            Reward of each step: a number, (time,) or (time, batch).
+            Reward of each step: a number, (time,), (1, batch) or (time, batch).
 
         Returns
         -------
@@ -248,7 +245,7 @@ class LayerLearner(Learner):
         state : LayerState, optional
             State before the first step, from an earlier `run`; at rest by default.
         reward : float or Tensor, optional
-            Reward of each step: a number, (time,) or (time, batch).
+            Reward of each step: a number, (time,), (1, batch) or (time, batch).
 
         Returns
         -------
@@ -260,7 +257,7 @@ class LayerLearner(Learner):
         InputError
             Outside the context, for an empty sequence, and for input that is no spikes where it feeds the synapses.
         """
-        if x.dim() < 3 or not len(x):
+        if check_tensor(x, "a learner's input").dim() < 3 or not len(x):
             raise InputError(f"a learner needs (time, batch, *features) with at least one step, got {tuple(x.shape)}.")
         made = []
         for t, now in enumerate(x.unbind(0)):
@@ -365,11 +362,23 @@ def learning(
     )
 
 
+def check_steps(rule: Rule, dt: float) -> None:
+    """Raise unless the rule's steps are as long as those of the neurons."""
+    if abs(rule.dt - dt) > 1e-9 * rule.dt:
+        raise InputError(
+            f"the rule's steps are of {rule.dt:g} s but those of the neurons of {dt:g} s; give both the same dt."
+        )
+
+
 def reward_at(reward: Any, t: int, steps: int) -> Any:
-    """Reward of step t: from a number the number, from a tensor its row."""
-    if reward is None or isinstance(reward, (int, float)) or torch.as_tensor(reward).dim() == 0:
+    """Reward of step t: from a number the number, from a tensor its row, or its only row."""
+    if reward is None or isinstance(reward, (int, float)):
         return reward
-    given = torch.as_tensor(reward)
+    given = as_reward(reward)
+    if given.dim() == 0:
+        return given
+    if given.dim() == 2 and len(given) == 1:
+        return given[0]
     if len(given) != steps:
         raise InputError(f"reward must hold one row for each of the {steps} steps, got {tuple(given.shape)}.")
     return given[t]

@@ -16,7 +16,7 @@ from spikeneuro.plasticity.connections import Constant
 from spikeneuro.plasticity.engine import REDUCTIONS
 from spikeneuro.plasticity.homeostasis import Homeostasis
 from spikeneuro.plasticity.layers import connect
-from spikeneuro.plasticity.learning import Learner
+from spikeneuro.plasticity.learning import Learner, check_steps
 from spikeneuro.plasticity.named import Given, as_homeostasis, as_rule
 from spikeneuro.plasticity.rules import Rule
 
@@ -88,13 +88,14 @@ def pretrain(
     Raises
     ------
     InputError
-        If a name is unknown, the layer gets no spikes or something other than spikes, its neurons never fire, or a
-        bound does not hold.
+        If a name is unknown, the layer gets no spikes or something other than spikes, its neurons never fire, a bound
+        does not hold, or the rule's steps are not as long as those of the neurons.
 
     Warns
     -----
     UserWarning
-        If half of the neurons or more fired in no batch, and so learned nothing.
+        If half of the neurons or more fired in no batch, and so learned nothing; and if the network has a batch
+        normalisation that has seen no data, which then does nothing.
 
     Examples
     --------
@@ -110,6 +111,10 @@ def pretrain(
     check_number(epochs, "epochs", low=1, integer=True)
     layer, cells = _module(model, synapses, "synapses"), _module(model, neurons, "neurons")
     connection = connect(layer, low, high)
+    dt = getattr(cells, "dt", None)
+    if dt is not None:
+        check_steps(rule, dt)
+    _check_statistics(model)
     done, fired = Pretraining(), None
     mode = model.training
     model.eval()
@@ -132,6 +137,19 @@ def pretrain(
         model.train(mode)
     _check_firing(fired, neurons)
     return done
+
+
+def _check_statistics(model: nn.Module) -> None:
+    fresh = [
+        name for name, part in model.named_modules()
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) and part.num_batches_tracked == 0
+    ]  # fmt: skip
+    if fresh:
+        warnings.warn(
+            f"the batch normalisation {fresh[0]!r} has seen no data and lets currents through as they are, so that "
+            "plasticity learns from other currents than gradients will; train first, or use no normalisation.",
+            stacklevel=3,
+        )
 
 
 def _check_firing(fired: Tensor | None, neurons: str) -> None:

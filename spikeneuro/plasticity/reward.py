@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeneuro._validation import check_choice, check_number
+from spikeneuro._validation import check_number
 from spikeneuro.errors import InputError
 from spikeneuro.plasticity.connections import Connection, Constant
 from spikeneuro.plasticity.engine import Engine, average, reduced
@@ -77,7 +77,7 @@ class RewardSTDP(Rule):
         if self.tau_reward is not None:
             check_number(self.tau_reward, "tau_reward", low=0.0, closed="neither")
         check_number(self.rate, "rate")
-        check_choice(str(self.lag), ("0", "1"), "lag")
+        check_number(self.lag, "lag", low=0, high=1, integer=True)
 
     @classmethod
     def izhikevich(
@@ -196,7 +196,7 @@ class RewardSTDP(Rule):
         """Reward of each step and sample, (time, batch)."""
         if reward is None:
             raise InputError("RewardSTDP needs the reward of each step: reward=...")
-        given = torch.as_tensor(reward, dtype=pre.dtype, device=pre.device).detach()
+        given = as_reward(reward).detach().to(pre)
         steps, batch = pre.shape[:2]
         shape = (len(given), 1) if given.dim() == 1 else tuple(given.shape)
         if len(shape) > 2 or any(a not in (1, b) for a, b in zip(reversed(shape), (batch, steps), strict=False)):
@@ -221,7 +221,7 @@ class RewardSTDP(Rule):
         engine = engine or self.prepare(connection)
         factor = average(reduction, pre.shape[0])
         with torch.no_grad():
-            rewards = self._rewards(torch.as_tensor(reward)[None] if reward is not None else None, pre[None])[0]
+            rewards = self._rewards(as_reward(reward)[None] if reward is not None else None, pre[None])[0]
             made, traces = engine.step(pre, post, None if state is None else state.traces, keep_batch=True)
             last = torch.zeros_like(made) if state is None or state.eligibility is None else state.eligibility
             eligibility = made if self.tau_eligibility is None else last * self._eligibility_decay(connection) + made
@@ -239,3 +239,11 @@ class RewardSTDP(Rule):
             return torch.exp(-self.dt / connection.over_weights(tau).to(connection.weight))  # type: ignore[union-attr]
         assert tau is not None
         return math.exp(-self.dt / tau)
+
+
+def as_reward(reward: Any) -> Tensor:
+    """Rewards as a tensor."""
+    try:
+        return torch.as_tensor(reward)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"reward must be a number or a tensor of numbers, got {type(reward).__name__}.") from error

@@ -268,6 +268,8 @@ def _no_reward(rule: Rule, reward: Any) -> None:
 
 def recorded(pre: Tensor, post: Tensor, connection: Connection | None) -> tuple[Connection, Tensor, Tensor]:
     """Return the connection (dense by default) and both trains as its weights' dtype, checked to be spikes."""
+    check_tensor(pre, "pre")
+    check_tensor(post, "post")
     if connection is None:
         if pre.dim() != 3 or post.dim() != 3:
             raise InputError(
@@ -280,6 +282,13 @@ def recorded(pre: Tensor, post: Tensor, connection: Connection | None) -> tuple[
         raise InputError("the spike trains hold no step.")
     connection.check(pre, post)
     return connection, spikes(pre, connection, "pre"), spikes(post, connection, "post")
+
+
+def check_tensor(train: Any, name: str) -> Tensor:
+    """Return a train if it is a tensor."""
+    if not isinstance(train, Tensor):
+        raise InputError(f"{name} must be a tensor, got {type(train).__name__}; torch.as_tensor makes one of an array.")
+    return train
 
 
 def spikes(train: Tensor, connection: Connection, name: str) -> Tensor:

@@ -175,6 +175,8 @@ def test_views_change_the_module_itself(train) -> None:
     ("make", "message"),
     [
         (lambda: connect(LIF(3)), "LIF has no synapses that can learn"),
+        (lambda: connect(nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))), "weights of this .*Linear are"),
+        (lambda: connect(nn.utils.spectral_norm(nn.Conv1d(2, 3, 1))), "weights of this Conv1d are computed"),
         (lambda: Dense(torch.zeros(3)), "Dense needs weights"),
         (lambda: Dense(torch.zeros(3, 2, dtype=torch.int64)), "floating-point tensor"),
         (lambda: Dense(torch.zeros(3, 2), low=1.0, high=1.0), "high must be above low"),

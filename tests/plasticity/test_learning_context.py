@@ -266,6 +266,13 @@ def test_a_rhythm_goes_on_while_the_layer_learns(train) -> None:
         assert torch.equal(learner(x), quiet)
 
 
+class Doubled(RecurrentLIF):
+    """Neurons that run with twice the weights of their parameter."""
+
+    def recurrence(self):
+        return super().recurrence()._replace(weight=2 * self.weight)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -281,6 +288,7 @@ def test_a_rhythm_goes_on_while_the_layer_learns(train) -> None:
         (lambda: PlasticLayer(nn.Linear(3, 3), nn.ReLU()), "neurons must be a LIF layer"),
         (lambda: PlasticLayer(nn.Linear(3, 3), RecurrentLIF(3), winners=WinnerTakeAll()), "not recurrent"),
         (lambda: PlasticRecurrence(LIF(3)), "needs a RecurrentLIF"),
+        (lambda: PlasticRecurrence(Doubled(3)), r"Doubled runs with other weights .*settle"),
         (lambda: WinnerTakeAll(k=0), "k must lie in"),
         (lambda: WinnerTakeAll(across="rows"), "across='rows' is unknown"),
         (lambda: lateral_inhibition(3, -1.0), "strength must lie in"),
@@ -289,6 +297,7 @@ def test_a_rhythm_goes_on_while_the_layer_learns(train) -> None:
         (lambda: Normalisation(total=0.0), "total must lie in"),
         (lambda: Normalisation(total=1.0, every="day"), "every='day' is unknown"),
         (lambda: ThresholdHomeostasis(tau=0.0), "tau must lie in"),
+        (lambda: ThresholdHomeostasis(base="rest"), "base must be a number"),
     ],
 )
 def test_mistakes_are_named(make, message) -> None:
@@ -309,6 +318,10 @@ def test_mistakes_while_learning_are_named(train) -> None:
             learner(x[:0])
         with pytest.raises(InputError, match="takes no reward"):
             learner(x, reward=1.0)
+        with pytest.raises(InputError, match="input must be a tensor, got ndarray"):
+            learner(x.numpy())
+        with pytest.raises(InputError, match="pre must be a tensor, got ndarray"):
+            learner.step(x[0].numpy(), x[0, :, :6])
         state = learner.run(x).state
         with pytest.raises(InputError, match="start another batch from rest"):
             learner.step(x[0, :1], torch.zeros(1, 6), state.rule)
@@ -317,6 +330,8 @@ def test_mistakes_while_learning_are_named(train) -> None:
             learner(x)
         with pytest.raises(InputError, match="one row for each of the 5 steps"):
             learner(x, reward=torch.ones(4))
+        with pytest.raises(InputError, match="reward must be a number or a tensor of numbers, got str"):
+            learner(x, reward="much")
     plain = PlasticLayer(nn.Linear(12, 6, bias=False), LIF(6), low=-1.0)
     with (
         learning(plain, PairSTDP(), homeostasis=(ThresholdHomeostasis(),)) as learner,

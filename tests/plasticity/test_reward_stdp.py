@@ -97,6 +97,18 @@ def test_without_reward_nothing_changes_and_punishment_reverses_it(train) -> Non
     torch.testing.assert_close(rule.delta(pre, post, reward=each, reduction="sum"), alone)
 
 
+def test_one_row_of_rewards_holds_for_every_step(train) -> None:
+    pre, post = train(20, 2, 3, seed=7), train(20, 2, 4, seed=8)
+    each, weights = torch.tensor([[0.3, -1.0]], dtype=F64), []
+    for reward in (each, each.expand(20, 2)):
+        connection = Dense(torch.zeros(4, 3, dtype=F64))
+        with learning(connection, RewardSTDP.izhikevich()) as learner:
+            learner.replay(pre, post, reward=reward)
+        weights.append(connection.weight)
+    assert weights[0].any()
+    assert torch.equal(*weights)
+
+
 def test_learner_takes_rewards_step_by_step(train) -> None:
     pre, post = train(30, 2, 3, seed=7), train(30, 2, 4, seed=8)
     reward = torch.randn(30, 2, generator=torch.Generator().manual_seed(1), dtype=F64)

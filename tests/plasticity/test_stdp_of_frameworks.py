@@ -1,7 +1,9 @@
 """Rules of SpikingJelly and BindsNET on the same spikes.
 
-BindsNET asks for a torch that the other packages do not run with yet. Its equations therefore stand here as loops,
-taken from its documentation and source; where it can be imported it is compared with directly.
+BindsNET asks for a newer torch than the other packages allow, though its rules run with theirs. Its equations therefore
+stand here as loops, taken from its documentation and source; where it can be imported it is compared with directly:
+``pip install --no-deps bindsnet tensorboardX protobuf gymnasium ale-py opencv-python-headless cloudpickle
+farama-notifications`` (BindsNET 0.3.4).
 """
 
 import math
@@ -118,6 +120,8 @@ def bindsnet_equations(name, weight, pre, post, reward, *, decay=0.0):
         if name == "PostPre":
             w = w - NU[0] * outer(s_pre, x_post).sum(0)
             w = w + NU[1] * outer(x_pre, s_post).sum(0)
+        elif name == "Hebbian":
+            w = w + NU[0] * outer(s_pre, x_post).sum(0) + NU[1] * outer(x_pre, s_post).sum(0)
         elif name == "WeightDependentPostPre":
             w = w - NU[0] * outer(s_pre, x_post).sum(0) * w + NU[1] * outer(x_pre, s_post).sum(0) * (1 - w)
         else:
@@ -137,6 +141,7 @@ def bindsnet_rule(name):
     nearest = {"pairing": "nearest", "coincident": "both", "dt": 0.001, "a_plus": NU[1], "a_minus": NU[0]}
     return {
         "PostPre": PairSTDP(**nearest),
+        "Hebbian": PairSTDP(**{**nearest, "a_minus": -NU[0]}),
         "WeightDependentPostPre": PairSTDP(**nearest, mu_plus=1.0, mu_minus=1.0),
         "MSTDP": RewardSTDP.mstdp(rate=NU[0], dt=0.001),
         "MSTDPET": RewardSTDP.mstdpet(rate=NU[0], dt=0.001),
@@ -150,7 +155,7 @@ def mine(name, weight, pre, post, reward, homeostasis=()):
     return connection.weight
 
 
-BINDSNET = ["PostPre", "WeightDependentPostPre", "MSTDP", "MSTDPET"]
+BINDSNET = ["PostPre", "Hebbian", "WeightDependentPostPre", "MSTDP", "MSTDPET"]
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.01])

@@ -1,5 +1,7 @@
 """Pre-training of a layer by plasticity, alone and as a callback of an estimator."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -82,6 +84,8 @@ def test_mistakes_are_named(train) -> None:
         pretrain(network(), [], "0", "1", RULE, **bounds)
     with pytest.raises(InputError, match="weights lie outside their bounds"):
         pretrain(network(), [x], "0", "1", RULE, low=0.0, high=0.3)
+    with pytest.raises(InputError, match="the rule's steps are of 0.001 s but those of the neurons of 0.004 s"):
+        pretrain(network(), [x], "0", "1", PairSTDP(dt=0.001), **bounds)
     with pytest.raises(InputError, match="epochs must lie in"):
         pretrain(network(), [x], "0", "1", RULE, epochs=0, **bounds)
     with pytest.raises(InputError, match="post must be"):
@@ -94,6 +98,18 @@ def test_mistakes_are_named(train) -> None:
     half[1].threshold[:5] = 1e6
     with pytest.warns(UserWarning, match="62% of the neurons of '1' never fired"):
         pretrain(half, [x], "0", "1", RULE, **bounds)
+
+
+def test_normalisation_that_has_seen_nothing_is_told(train) -> None:
+    x = train(30, 4, 12, dtype=torch.float32, rate=0.3)
+    model = network()
+    model.insert(1, OverTime(nn.BatchNorm1d(8)))
+    with pytest.warns(UserWarning, match=r"batch normalisation '1\.module' has seen no data"):
+        pretrain(model, [x], "0", "2", RULE, low=0.0, high=1.0)
+    model.train()(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pretrain(model, [x], "0", "2", RULE, low=0.0, high=1.0)
 
 
 def recordings(n=48):

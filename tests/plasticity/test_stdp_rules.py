@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -216,10 +217,13 @@ def test_hyperbolic_rule_counts_steps(once) -> None:
         (lambda: HyperbolicSTDP(offset=0.0), "offset=0 makes"),
         (lambda: HyperbolicSTDP(pairing="all"), "last spike only"),
         (lambda: RewardSTDP(rule=RewardSTDP.izhikevich()), "rule must be a rule such as PairSTDP"),
-        (lambda: RewardSTDP(rule=PairSTDP(), lag=2), "lag='2' is unknown"),
+        (lambda: RewardSTDP(rule=PairSTDP(), lag=2), "lag must lie in"),
         (lambda: PairSTDP(tau_plus=0.0).delta(*one_pair(1)), "tau of pre is a time constant"),
         (lambda: PairSTDP(tau_plus=torch.tensor([[-1.0]])).delta(*one_pair(1)), "tau of pre is a time constant"),
         (lambda: PairSTDP(a_plus=float("nan")).delta(*one_pair(1)), "a_plus holds values that are NaN"),
+        (lambda: PairSTDP(a_plus=np.ones((3, 4))).delta(*one_pair(1)), "a_plus must be .*, got ndarray; draw"),
+        (lambda: PairSTDP().delta(one_pair(1)[0].numpy(), one_pair(1)[1]), "pre must be a tensor, got ndarray"),
+        (lambda: RewardSTDP.izhikevich().delta(*one_pair(1), reward="x"), "reward must be a number or a tensor"),
         (lambda: PairSTDP(a_plus="big").delta(*one_pair(1)), "a_plus must be a number or a tensor"),
         (lambda: PairSTDP(a_plus=torch.ones(1)).delta(*one_pair(1)), "does not broadcast over weights"),
         (lambda: PairSTDP(a_plus=torch.ones(2, 1)).delta(*one_pair(1)), "does not broadcast over weights"),
