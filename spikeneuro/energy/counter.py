@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from spikeneuro.energy import elementwise, movement, neurons, products, reductions
+from spikeneuro.energy import elementwise, movement, neurons, products, reductions, sparse
 from spikeneuro.energy.provenance import COUNTED, Kind, Origin, Tag, Tags, joined, storage_key
 from spikeneuro.energy.rules import Call, Cost, Rule, taught
 from spikeneuro.errors import UnknownOperationError
@@ -20,6 +20,7 @@ from spikeneuro.ops.counts import OperationCounts
 
 RULES: dict[str, Rule] = {
     **elementwise.RULES, **reductions.RULES, **movement.RULES, **products.RULES, **neurons.RULES,
+    **sparse.RULES,
 }  # fmt: skip
 
 

@@ -6,9 +6,7 @@ from torch import Tensor, nn
 from spikeneuro._validation import check_number
 from spikeneuro.errors import InputError
 from spikeneuro.plasticity.connections import Connection, Constant, check_trains
-
-#: Products held at a time: 2**24 numbers are 64 MiB in single precision.
-CHUNK = 2**24
+from spikeneuro.plasticity.sparse_product import CHUNK, sparse_linear
 
 
 class Sparse(Connection):
@@ -180,11 +178,7 @@ class SparseLinear(nn.Module):
         """
         if x.shape[-1] != self.sizes[1]:
             raise InputError(f"SparseLinear expected {self.sizes[1]} features, got {tuple(x.shape)}.")
-        indices = torch.stack([self.post, self.pre])
-        with torch.sparse.check_sparse_tensor_invariants(enable=False):  # the pattern was checked when it was given
-            matrix = torch.sparse_coo_tensor(indices, self.weight, self.sizes)
-            y = torch.sparse.mm(matrix, x.reshape(-1, self.sizes[1]).T)
-        return y.T.reshape(*x.shape[:-1], self.sizes[0])
+        return sparse_linear(x, self.weight, self.post, self.pre, self.sizes[0])
 
     def extra_repr(self) -> str:
         """Return what `repr` shows."""

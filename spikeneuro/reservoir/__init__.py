@@ -7,12 +7,13 @@ from spikeneuro.reservoir.coordinates import (
     electrode_positions,
     roi_positions,
 )
-from spikeneuro.reservoir.desnn import DeSNN, DeSNNRegressor, first_spike_ranks
+from spikeneuro.reservoir.desnn import DeSNN, DeSNNRegressor
 from spikeneuro.reservoir.echo_layers import effective_spectral_radius
 from spikeneuro.reservoir.echo_state import DeepEchoStateNetwork, EchoStateNetwork
 from spikeneuro.reservoir.liquid_state import LiquidStateMachine
 from spikeneuro.reservoir.memory_capacity import MemoryCapacity, memory_capacity, memory_capacity_of
 from spikeneuro.reservoir.neucube import NeuCube
+from spikeneuro.reservoir.ranks import first_spike_ranks
 from spikeneuro.reservoir.wiring import (
     MAASS_PROBABILITY,
     MAASS_STRENGTH,

@@ -5,66 +5,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from spikeneuro._validation import check_choice, check_finite, check_number
 from spikeneuro.errors import InputError
+from spikeneuro.reservoir.ranks import TIES, first_spike_ranks
 
 FORMS = ("static", "membrane")
-TIES = ("min", "dense", "average", "index")
 VOTES = ("distance", "gaussian", "uniform")
 
 _CHUNK = 2**26  # spikes looked at in one go: 64 MB of bytes
-_ROUNDING = 1e-9  # relative difference that a sum of weights in another order may have
+ROUNDING = 1e-9  # relative difference that a sum of weights in another order may have
 
 Floats = NDArray[np.float64]
-
-
-def first_spike_ranks(first: ArrayLike, n_times: int, ties: str = "min") -> Floats:
-    """Rank of each neuron by the time of its first spike, from 0; infinite for a silent neuron.
-
-    Parameters
-    ----------
-    first : array-like of int, shape (samples, neurons)
-        Step of the first spike; `n_times` for a neuron that never fires.
-    n_times : int
-        Steps of a sample.
-    ties : {"min", "dense", "average", "index"}
-        Rank of neurons that fire first in the same step: how many neurons fired before (``min``), in how many earlier
-        steps a neuron fired first (``dense``), the mean of the ranks they would take one after the other (``average``),
-        or those ranks in the order of the neurons (``index``). Only the last depends on how neurons are numbered.
-
-    Returns
-    -------
-    ndarray, shape (samples, neurons)
-        Ranks.
-
-    Examples
-    --------
-    >>> first_spike_ranks([[4, 7, 1, 4, 9]], n_times=9)
-    array([[ 1.,  3.,  0.,  1., inf]])
-    >>> first_spike_ranks([[4, 7, 1, 4, 9]], n_times=9, ties="dense")
-    array([[ 1.,  2.,  0.,  1., inf]])
-    """
-    check_choice(ties, TIES, "ties")
-    first = np.asarray(first)
-    n, neurons = first.shape
-    fires = first < n_times
-    if ties == "index":
-        order = np.argsort(first, axis=1, kind="stable")
-        ranks = np.empty((n, neurons))
-        np.put_along_axis(ranks, order, np.broadcast_to(np.arange(neurons, dtype=np.float64), (n, neurons)), axis=1)
-        return np.where(fires, ranks, np.inf)
-    width = n_times + 1
-    at_step = np.bincount((first + width * np.arange(n)[:, None]).ravel(), minlength=n * width).reshape(n, width)
-    counted = np.minimum(at_step, 1) if ties == "dense" else at_step
-    before = np.cumsum(counted, axis=1) - counted
-    found = np.take_along_axis(before, first, axis=1).astype(np.float64)
-    if ties == "average":
-        found += (np.take_along_axis(at_step, first, axis=1) - 1) / 2
-    return np.where(fires, found, np.inf)
 
 
 class _RankOrderReadout(TransformerMixin, BaseEstimator):
@@ -113,6 +68,14 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self._weights(*self._summary(X, reset=False))
 
+    def weights_of(self, X: ArrayLike) -> Floats:
+        """Weights as `transform` gives them, of spikes of any size, without training samples."""
+        return clone(self)._weights_anew(X)
+
+    def _weights_anew(self, X: ArrayLike) -> Floats:
+        self._check_parameters()
+        return self._weights(*self._summary(X, reset=True))
+
     def _learn(self, X: ArrayLike, y: Any) -> None:
         self._check_parameters()
         first, counts = self._summary(X, reset=True)
@@ -120,7 +83,7 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
             raise InputError(f"requires y to be passed, but the target y is None ({type(self).__name__}).")
         if np.shape(y) != (len(first),):
             raise InputError(f"X has {len(first)} samples, but y has shape {np.shape(y)}.")
-        k = self._k()
+        k = self.n_voters
         if k > len(first):
             raise InputError(f"n_neighbors={k} needs at least as many training samples, got {len(first)}.")
         if not counts.any():
@@ -148,7 +111,9 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
         if self.n_neighbors is not None:
             check_number(self.n_neighbors, "n_neighbors", low=1, integer=True)
 
-    def _k(self) -> int:
+    @property
+    def n_voters(self) -> int:
+        """Neighbours that vote."""
         return self.n_neighbors or (3 if self.form == "static" else 1)
 
     def _summary(self, X: ArrayLike, reset: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -215,7 +180,7 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
                 potential = np.cumsum(arrival[order, None] * self.weights_[able][:, order].T, axis=0)
                 last = np.flatnonzero(np.diff(steps[order], append=n_times))  # all spikes of a step arrive together
                 ratio, ends = potential[last] / thresholds[able], steps[order][last]
-            reached = ratio >= 1 - _ROUNDING
+            reached = ratio >= 1 - ROUNDING
             when = reached.argmax(axis=0)
             at_reach = np.maximum(ratio[when, np.arange(ratio.shape[1])], 1.0)
             latency[row, able] = np.where(reached.any(axis=0), ends[when] + 1 / at_reach, n_times + 2 - ratio[-1])
@@ -224,9 +189,9 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
     def _votes(self, X: ArrayLike) -> Floats:
         """Weight of every training sample for every sample, rows of sum 1."""
         distance = self._distances(X)
-        k = min(self._k(), int(np.isfinite(distance[0]).sum()))
+        k = min(self.n_voters, int(np.isfinite(distance[0]).sum()))
         limit = np.partition(distance, k - 1, axis=1)[:, [k - 1]]
-        near = distance <= limit * (1 + _ROUNDING)
+        near = distance <= limit * (1 + ROUNDING)
         low = distance.min(axis=1, keepdims=True)
         inside = np.where(near, distance, low)
         if self.vote == "gaussian":
@@ -356,7 +321,12 @@ class DeSNN(ClassifierMixin, _RankOrderReadout):
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Share of the votes for each class, ``(samples, classes)``."""
-        return np.asarray(self._votes(X) @ np.eye(len(self.classes_))[self._codes])
+        return np.asarray(self._votes(X) @ self.voted_values())
+
+    def voted_values(self) -> Floats:
+        """What each training sample votes for: 1 in the column of its class, ``(training samples, classes)``."""
+        check_is_fitted(self)
+        return np.asarray(np.eye(len(self.classes_))[self._codes])
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Class with the most votes."""
@@ -388,3 +358,8 @@ class DeSNNRegressor(RegressorMixin, _RankOrderReadout):
     def predict(self, X: ArrayLike) -> Floats:
         """Mean of the neighbours' targets, weighted by their votes."""
         return np.asarray(self._votes(X) @ self._targets)
+
+    def voted_values(self) -> Floats:
+        """What each training sample votes for: its target, ``(training samples, 1)``."""
+        check_is_fitted(self)
+        return np.asarray(self._targets[:, np.newaxis])

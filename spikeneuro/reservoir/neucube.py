@@ -16,18 +16,19 @@ from spikeneuro._random import derive_seed, scoped_seed
 from spikeneuro._validation import check_choice, check_finite, check_number
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
-from spikeneuro.reservoir.coordinates import TEMPLATE, box_grid, brain_grid, check_positions, electrode_positions
+from spikeneuro.reservoir.coordinates import TEMPLATE
 from spikeneuro.reservoir.desnn import DeSNN, DeSNNRegressor
 from spikeneuro.reservoir.neucube_events import fitted_encoder, input_events
 from spikeneuro.reservoir.neucube_maps import CubeMaps
-from spikeneuro.reservoir.neucube_wiring import Cube, Dynamics, build, nearest_neurons, spacing_of, warn_of_activity
+from spikeneuro.reservoir.neucube_network import CubeNetworkSource
+from spikeneuro.reservoir.neucube_places import CubePlaces
+from spikeneuro.reservoir.neucube_wiring import warn_of_activity
 from spikeneuro.reservoir.signals import as_signals
 
 Array = NDArray[Any]
 
 TASKS = ("classification", "regression")
 NEGATIVE = ("zero", "mirror", "none")
-PLACES = ("brain", "box")
 
 
 def _gives_probabilities(estimator: "NeuCube") -> bool:
@@ -36,7 +37,7 @@ def _gives_probabilities(estimator: "NeuCube") -> bool:
     )
 
 
-class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
+class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEstimator):
     r"""NeuCube: spiking neurons at places in the brain, wired by distance, that learn the paths of the input spikes.
 
     Each channel feeds the neuron nearest to its place in the brain, its negative spikes a twin of that neuron at the
@@ -69,9 +70,13 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
         Electrodes, whose places are looked up in `montage`; for EEG.
     montage : str, default "standard_1005"
         Built-in montage of MNE.
-    neurons : {"brain", "box"} or array_like, shape (n, 3)
+    neurons : {"brain", "box", "channels"} or array_like, shape (n, 3)
         Where neurons stand: a grid in the MNI152 brain; 10 x 10 x 10 around `positions`, for inputs that are in no
-        standard space; or places of your own.
+        standard space; one at each place of a channel, such as the voxels of a region, of which `n_inputs` are fed; or
+        places of your own.
+    n_inputs : int, optional
+        Channels that feed the cube, all by default: those whose mean over time tells the targets of the training
+        samples best apart (largest F). Needs `fit`, as `learn` has no labels.
     spacing : float, default 10
         Distance of neurons in the brain, in millimetres: 10 for 1879 neurons, 4.5 for 20 626.
     encoder : None, str, Encoder or "spikes"
@@ -114,9 +119,11 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
     cube_ : Cube
         Neurons (``positions``, ``inputs``, ``negative_inputs``) and connections (``sender``, ``receiver``,
         ``initial``, ``weight``); ``cube_.matrix()`` gives the weights as sparse ``[receiver, sender]``.
-    positions_ : ndarray, shape (channels, 3)
-        Places of the channels.
-    input_distance_ : ndarray, shape (channels,)
+    channels_ : ndarray of int, shape (inputs,)
+        Channels that feed the cube; the maps count inputs in this order.
+    positions_ : ndarray, shape (inputs, 3)
+        Places of these channels.
+    input_distance_ : ndarray, shape (inputs,)
         How far each is from the neuron it feeds.
     encoder_ : Encoder or None
         The fitted code.
@@ -162,6 +169,7 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
         names: Sequence[str] | None = None,
         montage: str = TEMPLATE,
         neurons: str | ArrayLike = "brain",
+        n_inputs: int | None = None,
         spacing: float = 10.0,
         encoder: str | Encoder | None = None,
         task: str = "classification",
@@ -183,6 +191,7 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
         self.names = names
         self.montage = montage
         self.neurons = neurons
+        self.n_inputs = n_inputs
         self.spacing = spacing
         self.encoder = encoder
         self.task = task
@@ -215,11 +224,16 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         signals = self._signals(X, reset=True)
-        self.positions_ = self._places(signals.shape[1])
-        self.n_chans_ = signals.shape[1]
+        if self.n_inputs is not None:
+            raise InputError(f"n_inputs={self.n_inputs} chooses channels by their labels; use fit(X, y).")
+        return self._learn(signals, np.arange(signals.shape[1]))
+
+    def _learn(self, signals: Array, channels: NDArray[np.intp]) -> Self:
+        places = self._places(signals.shape[1])
+        self.n_chans_, self.channels_, self.positions_ = signals.shape[1], channels, places[channels]
         self.seed_ = derive_seed(self.random_state)
-        self.encoder_ = fitted_encoder(self.encoder, signals)
-        self.cube_ = self._draw()
+        self.encoder_ = fitted_encoder(self.encoder, signals[:, channels])
+        self.cube_ = self._draw(places)
         events = self._events(signals)
         if not events.any():
             raise InputError("the training samples give no spike at all; lower the threshold of the encoder.")
@@ -243,8 +257,10 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
             Ready for `predict`.
         """
         check_choice(self.task, TASKS, "task")
-        targets = self._targets(y, len(as_signals(X)))
-        self.learn(X)
+        self._check_parameters()
+        signals = self._signals(X, reset=True)
+        targets = self._targets(y, len(signals))
+        self._learn(signals, self._best_channels(signals, targets))
         features = self._features(X)
         warn_of_activity(features, self.cube_)
         self.readout_ = self._new_readout().fit(features, targets)
@@ -315,6 +331,8 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
             check_number(getattr(self, name), name, low=0.0)
         for name in ("refractory", "rounds"):
             check_number(getattr(self, name), name, low=0, integer=True)
+        if self.n_inputs is not None:
+            check_number(self.n_inputs, "n_inputs", low=1, integer=True)
         if self.max_weight * 2 > self.limit:
             raise InputError(f"limit={self.limit:g} must be at least twice max_weight={self.max_weight:g}.")
 
@@ -328,59 +346,9 @@ class NeuCube(CubeMaps, TransformerMixin, BaseEstimator):
             )
         return signals
 
-    def _places(self, n_chans: int) -> Array:
-        if (self.positions is None) == (self.names is None):
-            what = "neither" if self.names is None else "both"
-            raise InputError(
-                f"NeuCube needs names= (electrodes) or positions= (places in the brain, one a channel), got {what}; "
-                "see electrode_positions, roi_positions and bundled_positions of spikeneuro.reservoir."
-            )
-        given = self.names if self.positions is None else self.positions
-        places = (
-            electrode_positions(list(self.names), self.montage)
-            if self.names is not None
-            else check_positions(given, "positions")  # type: ignore[arg-type]
-        )
-        if len(places) != n_chans:
-            source = "names" if self.positions is None else "positions"
-            raise InputError(f"X has {n_chans} channels, but {source} holds {len(places)} places.")
-        return places
-
-    def _draw(self) -> Cube:
-        neurons = self._neurons()
-        unit = spacing_of(neurons)
-        inputs, self.input_distance_ = nearest_neurons(self.positions_, neurons)
-        far = int(np.argmax(self.input_distance_))
-        distance = self.input_distance_[far]
-        if distance > 3 * unit:
-            raise InputError(
-                f"channel {far} at {self.positions_[far].round(3).tolist()} is {distance:.0f} from its neuron, with "
-                f"neurons {unit:.0f} apart; positions must be in the space and unit of the neurons "
-                '(for neurons="brain" MNI millimetres; for any other space use neurons="box").'
-            )
-        dynamics = Dynamics(self.leak, self.threshold, self.refractory, self.limit, bool(self.inputs_lose))
-        return build(
-            neurons, inputs, negative=self.negative, radius=self.radius * unit, inhibitory=self.inhibitory,
-            max_weight=self.max_weight, dynamics=dynamics, random_state=self.seed_,
-        )  # fmt: skip
-
-    def _neurons(self) -> Array:
-        if not isinstance(self.neurons, str):
-            return check_positions(self.neurons, "neurons")
-        check_choice(self.neurons, PLACES, "neurons")
-        if self.neurons == "box":
-            return box_grid(self.positions_)
-        extent = np.ptp(self.positions_, axis=0).max()
-        if len(self.positions_) > 1 and extent < 1:
-            raise InputError(
-                f"all positions lie within {extent:.2g} mm; MNE gives metres and the cube takes millimetres: multiply "
-                "by 1000."
-            )
-        return brain_grid(self.spacing)
-
     def _events(self, signals: Array) -> NDArray[np.bool_]:
         with scoped_seed(self.seed_):
-            return input_events(signals, self.encoder_, signed=self.negative != "none")
+            return input_events(signals[:, self.channels_], self.encoder_, signed=self.negative != "none")
 
     def __sklearn_tags__(self) -> Tags:
         """Signals of three dimensions; a classifier or a regressor, whichever the task says."""

@@ -70,7 +70,7 @@ class CubeMaps:
     """Interpretation of a fitted cube; part of `spikeneuro.reservoir.NeuCube`."""
 
     cube_: Cube
-    n_chans_: int
+    channels_: NDArray[np.intp]
 
     def spikes(self, X: ArrayLike) -> NDArray[np.bool_]:
         """Spikes of all neurons."""
@@ -149,7 +149,7 @@ class CubeMaps:
         Returns
         -------
         ndarray of int, shape (neurons,)
-            Channel, the first of equal ones; -1 for neurons that no traffic reaches.
+            Input (place in `channels_`), the first of equal ones; -1 for neurons that no traffic reaches.
         """
         return self._clusters(self.traffic(X, by))
 
@@ -158,21 +158,21 @@ class CubeMaps:
 
         Returns
         -------
-        ndarray, shape (channels, channels)
-            ``[receiver, sender]``: traffic from the cluster of one channel to that of another, mean over the samples;
-            on the diagonal the traffic within.
+        ndarray, shape (inputs, inputs)
+            In the order of `channels_`, ``[receiver, sender]``: traffic from the cluster of one channel to that of
+            another, mean over the samples; on the diagonal the traffic within.
         """
         traffic = self.traffic(X, by)
         cluster = self._clusters(traffic)
         edges = traffic.tocoo()
         ends = cluster[edges.row], cluster[edges.col]
         inside = (ends[0] >= 0) & (ends[1] >= 0)
-        total = np.zeros((self.n_chans_, self.n_chans_))
+        total = np.zeros((len(self.channels_),) * 2)
         np.add.at(total, (ends[0][inside], ends[1][inside]), edges.data[inside])
         return total
 
     def _clusters(self, traffic: csr_array) -> NDArray[np.intp]:
         cube = self.cube_
         shares = source_shares(traffic, np.concatenate([cube.inputs, cube.negative_inputs]))
-        by_channel = shares.reshape(len(shares), -1, self.n_chans_).sum(axis=1)
+        by_channel = shares.reshape(len(shares), -1, len(self.channels_)).sum(axis=1)
         return np.where(by_channel.any(axis=1), by_channel.argmax(axis=1), -1)
