@@ -100,7 +100,7 @@ class TripletSTDP(STDPRule):
         Returns
         -------
         TripletSTDP
-            With the constants of the paper's table 4.
+            With the constants of the paper's table 3.
         """
         return _fitted("visual_cortex", pairing, minimal, dt, coincident)
 
