@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from spikeneuro._random import scoped_seed
+from spikeneuro._several import take
 from spikeneuro._version import __version__
 from spikeneuro.bench import estimators, measure
 from spikeneuro.bench.grouping import experiment_recordings, group_labels, units_of
@@ -100,7 +101,7 @@ def _run(cell: Cell, threads: int) -> Outcome:
 
 def _compute(cell: Cell, measured: _Measured) -> None:
     experiment, columns = cell.experiment, measured.columns
-    recordings = experiment_recordings(experiment, cell.shuffled)
+    recordings = estimators.seen_by(cell.candidate, experiment_recordings(experiment, cell.shuffled))
     X: Any = recordings.X
     train, test = cell.fold.train, cell.fold.test
     groups = group_labels(experiment, recordings, train)
@@ -108,10 +109,10 @@ def _compute(cell: Cell, measured: _Measured) -> None:
 
     begin = time.perf_counter()
     if cell.candidate.entry.kind == "network":
-        estimator.fit(X[train], recordings.y[train], groups=groups)
+        estimator.fit(take(X, train), recordings.y[train], groups=groups)
     else:
         with scoped_seed(cell.seed):  # a pipeline whose parts draw from the global generator repeats all the same
-            estimator.fit(X[train], recordings.y[train])
+            estimator.fit(take(X, train), recordings.y[train])
     columns["train_seconds"] = time.perf_counter() - begin
     columns.update(_inner_parts(estimator, recordings, experiment.group or experiment.unit, train))
 
@@ -119,12 +120,12 @@ def _compute(cell: Cell, measured: _Measured) -> None:
     measured.predictions, columns["metrics"], undefined = predictions_of(estimator, recordings, test, units)
     if undefined:
         measured.notes["metrics"] = undefined
-    columns["inference_seconds_per_sample"] = measure.inference_seconds(estimator, X[test])
+    columns["inference_seconds_per_sample"] = measure.inference_seconds(estimator, take(X, test))
     if cell.candidate.entry.kind == "network":
         with scoped_seed(cell.seed):  # random codes draw while they are counted
-            _measure_network(cell, estimator, X[test], recordings, measured)
+            _measure_network(cell, estimator, take(X, test), recordings, measured)
     else:
-        _measure_pipeline(estimator, X[test], measured)
+        _measure_pipeline(estimator, take(X, test), measured)
 
 
 def _measure_pipeline(estimator: Any, X: Any, measured: _Measured) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from spikeneuro import registry
+from spikeneuro._several import take
 from spikeneuro._validation import check_number, suggestion
 from spikeneuro.bench import estimators, measure
 from spikeneuro.bench.sources import load_recordings
@@ -176,12 +177,13 @@ def examine(
         },
     )
     estimators.check(candidate, recordings, recordings.task)
+    recordings = estimators.seen_by(candidate, recordings)
     estimator = estimators.build(candidate, recordings, recordings.task, seed)
     estimator.fit(recordings.X, recordings.y)
     chosen = measure.spread(len(recordings), samples)
     report = health(
         estimator,
-        recordings.X[chosen],
+        take(recordings.X, chosen),
         recordings.y[chosen],
         batch_size=candidate.training.get("batch_size", 32),
         training=epochs == 0,

@@ -13,6 +13,7 @@ from spikeneuro.bench.pretraining import check_pretraining, pretraining_callback
 from spikeneuro.bench.suite import Candidate
 from spikeneuro.data import Recordings
 from spikeneuro.errors import InputError
+from spikeneuro.registry import ModelEntry
 
 #: Arguments of the classifier that mean nothing for regression; a suite's defaults may hold them for its other part.
 _CLASSIFIER_ONLY = ("class_weight", "label_smoothing")
@@ -63,16 +64,25 @@ def build(candidate: Candidate, recordings: Recordings, task: str, seed: int) ->
 def check(candidate: Candidate, recordings: Recordings, task: str) -> None:
     """Raise if the candidate cannot be built for these recordings: wrong input, unknown argument, absent package."""
     try:
-        _check(candidate, recordings, task)
+        _check(candidate, seen_by(candidate, recordings), task)
     except InputError as error:
         raise type(error)(f"candidate {candidate.name!r}: {error}") from error
+
+
+def seen_by(candidate: Candidate, recordings: Recordings) -> Recordings:
+    """Recordings as the candidate sees them: all of them, or one modality of several."""
+    if candidate.modality is None:
+        return recordings
+    if not isinstance(recordings.X, dict):
+        raise InputError(f"modality {candidate.modality!r} was asked for, but the recordings hold one modality only.")
+    return recordings.part(candidate.modality)
 
 
 def _check(candidate: Candidate, recordings: Recordings, task: str) -> None:
     entry = candidate.entry
     kind = input_kind(recordings)
     if kind not in entry.inputs and not (kind == "features" and "signal" in entry.inputs):
-        raise InputError(f"model {entry.name!r} takes {' or '.join(entry.inputs)} input, the recordings hold {kind}.")
+        raise _unfit(entry, recordings, kind)
     if entry.kind == "pipeline":
         if candidate.windows is not None:
             raise InputError("windows are cut for networks; a pipeline takes the whole recordings.")
@@ -86,13 +96,24 @@ def _check(candidate: Candidate, recordings: Recordings, task: str) -> None:
         if kind != "signal":
             raise InputError(f"windows are cut from signals, the recordings hold {kind}.")
         sizes["n_times"] = candidate.windows.length
-    if kind != "image":
+    if kind not in ("image", "several"):
         sizes["sfreq"] = sfreq_of(recordings)
     with scoped_seed(0):
         module = models.create(
             candidate.model, **sizes, n_outputs=n_outputs(recordings), **_hyperparameters(candidate, task)
         )
     check_pretraining(candidate.pretraining, module)
+
+
+def _unfit(entry: ModelEntry, recordings: Recordings, kind: str) -> InputError:
+    """Error for a model that takes other input than the recordings hold."""
+    if kind == "several":
+        held = ", ".join(recordings.X)
+        takes = f"model {entry.name!r} takes {' or '.join(entry.inputs)} input, the recordings hold {held}"
+        return InputError(f"{takes}; give the candidate one of them, such as modality: {next(iter(recordings.X))}.")
+    if "several" in entry.inputs:
+        return InputError(f"model {entry.name!r} takes several modalities, the recordings hold one ({kind}).")
+    return InputError(f"model {entry.name!r} takes {' or '.join(entry.inputs)} input, the recordings hold {kind}.")
 
 
 def _check_training(candidate: Candidate, task: str) -> None:
@@ -116,9 +137,9 @@ def _check_net_options(names: Iterable[str]) -> None:
 
 
 def input_kind(recordings: Recordings) -> str:
-    """What the samples are for a model: signal, image or features."""
+    """What the samples are for a model: signal, image, features, or several of these."""
     if isinstance(recordings.X, dict):
-        raise InputError(f"no model takes several modalities at once ({', '.join(recordings.X)}) yet.")
+        return "several"
     if recordings.ragged:
         return "signal"
     return {2: "features", 3: "signal", 4: "image"}[recordings.X.ndim]
@@ -136,6 +157,10 @@ def n_outputs(recordings: Recordings) -> int:
 def _sizes(recordings: Recordings) -> dict[str, Any]:
     """Sizes of one sample in the models' vocabulary."""
     kind = input_kind(recordings)
+    if kind == "several":
+        from spikeneuro.training.modalities import sizes_of
+
+        return {"modalities": sizes_of({k: x.shape[1:] for k, x in recordings.X.items()}, sfreq_of(recordings))}
     if recordings.ragged:
         return {"n_chans": recordings.X[0].shape[0], "n_times": None}
     shape = recordings.X.shape[1:]
@@ -157,8 +182,13 @@ def _channels(candidate: Candidate, recordings: Recordings) -> dict[str, Any]:
     return {name: value for name, value in told.items() if name in asked and name not in candidate.params}
 
 
-def sfreq_of(recordings: Recordings) -> float | None:
-    """Sampling rate; where recordings differ in it, their median, which only scales time constants in seconds."""
+def sfreq_of(recordings: Recordings) -> Any:
+    """Sampling rate, by modality where there are several.
+
+    Where recordings differ in it, their median, which only scales time constants in seconds.
+    """
+    if isinstance(recordings.sfreq, dict):
+        return {name: None if rate is None else float(rate) for name, rate in recordings.sfreq.items()}
     if recordings.sfreq is None and "tr" in recordings.metadata:
         return float(1.0 / np.median(recordings.metadata["tr"].to_numpy(float)))
     return None if recordings.sfreq is None else float(recordings.sfreq)

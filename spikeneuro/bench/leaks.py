@@ -11,6 +11,7 @@ from spikeneuro.data import Recordings
 from spikeneuro.data.auditing import audit, sample_hashes
 from spikeneuro.data.splits import Fold
 from spikeneuro.data.units import SAMPLE, sorted_units
+from spikeneuro.errors import LeakageError
 
 _SHOWN = 3  # units named in a finding
 
@@ -24,10 +25,11 @@ def timed_table(recordings: Recordings) -> pd.DataFrame:
     if "duration" in table or "onset" not in table:
         return table
     for key in recordings.modalities:
-        part = recordings if key is None else recordings.part(key)
+        part = recordings.one(key)
         known = part.sfreq is not None or "tr" in table
         if part.modality not in ("image", "features") and known and (part.ragged or part.X.ndim == 3):
-            return table.assign(duration=[x.shape[-1] / part.rate_of(i) for i, x in enumerate(part.X)])
+            rates = 1.0 / table["tr"] if part.sfreq is None else [part.sfreq] * len(table)
+            return table.assign(duration=[x.shape[-1] / rate for x, rate in zip(part.X, rates, strict=True)])
     return table
 
 
@@ -43,12 +45,34 @@ def audited_folds(
     hashes = sample_hashes(recordings.X)
     reports = [audit(table, fold, hashes=hashes, allow_leak=allowed) for fold in made]
     found = {finding for report in reports for finding in report.findings}
+    found |= _of_one_modality(recordings, table, made, allowed)
     return {
         "checked": list(reports[0].checked),
         "unchecked": list(reports[0].unchecked),
         "findings": [*sorted(found), *_units_on_both_sides(experiment, recordings, made)],
         "allowed": allowed,
     }
+
+
+def _of_one_modality(recordings: Recordings, table: pd.DataFrame, made: list[Fold], allowed: str | None) -> set[str]:
+    """Samples on both sides that are identical in one of several modalities.
+
+    Feature vectors such as age may well be, and absent samples are alike.
+    """
+    found: set[str] = set()
+    for key in recordings.modalities:
+        if key is None or recordings.modality[key] == "features":
+            continue
+        hashes = sample_hashes(recordings.X[key])
+        absent = np.flatnonzero(recordings.absent(key))
+        hashes[absent] = [f"absent {row}".encode() for row in absent]
+        for fold in made:
+            try:
+                report = audit(table, fold, hashes=hashes, allow_leak=allowed)
+            except LeakageError as error:
+                raise LeakageError(f"modality {key!r}: {error}") from error
+            found |= {f"modality {key!r}: {text}" for text in report.findings if "identical" in text}
+    return found
 
 
 def _units_on_both_sides(experiment: Experiment, recordings: Recordings, made: list[Fold]) -> list[str]:

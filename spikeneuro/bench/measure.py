@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeneuro import energy
+from spikeneuro._several import is_several, n_samples, rate_of, take
 
 #: Test samples the operations are counted on, spread evenly over the test part.
 COUNTED = 32
@@ -99,11 +100,11 @@ def operations(estimator: Any, X: Any) -> dict[str, Any]:
     The rate is in spikes per neuron and step, encoders apart. For an estimator that averages over windows, a sample is
     all its windows.
     """
-    chosen = X[spread(len(X), COUNTED)]
+    chosen = take(X, spread(n_samples(X), COUNTED))
     inputs = estimator.network_input(chosen)
-    passes = len(inputs) / len(chosen)  # windows per recording
-    if len(inputs) > COUNTED:
-        inputs = inputs[spread(len(inputs), COUNTED)]
+    passes = n_samples(inputs) / n_samples(chosen)  # windows per recording
+    if n_samples(inputs) > COUNTED:
+        inputs = take(inputs, spread(n_samples(inputs), COUNTED))
     ledger = energy.count(estimator.net_.module_.eval(), inputs)
     effective, dense = ledger.effective * passes, ledger.dense * passes
     others = {name: value for name, value in effective.as_dict().items() if name not in ("macs", "acs")}
@@ -122,7 +123,7 @@ def operations(estimator: Any, X: Any) -> dict[str, Any]:
     }
 
 
-def raster(estimator: Any, X: Any, sfreq: float | None) -> dict[str, NDArray[Any]]:
+def raster(estimator: Any, X: Any, sfreq: Any) -> dict[str, NDArray[Any]]:
     """Spikes of each layer for the first sample, ``(steps, neurons)`` by layer name, and the first layer's step.
 
     The step's length ``__dt__`` is in seconds, NaN where the input has no time axis in seconds.
@@ -132,13 +133,21 @@ def raster(estimator: Any, X: Any, sfreq: float | None) -> dict[str, NDArray[Any
     from spikeneuro import training
 
     module = estimator.net_.module_.eval()
-    inputs = estimator.network_input(X[:1])[:1]
+    inputs = take(estimator.network_input(take(X, slice(1))), slice(1))
     with torch.no_grad(), training.recorded_spikes(module) as recorded:
         module(inputs)
     arrays = {name: layer[:, 0].flatten(1).to(torch.uint8).numpy() for name, layer in recorded.items()}
     steps = len(next(iter(arrays.values())))
-    dt = inputs.shape[-1] / sfreq / steps if sfreq and inputs.ndim == 3 else np.nan
-    return {**arrays, "__dt__": np.array(dt)}
+    return {**arrays, "__dt__": np.array(_step_length(inputs, sfreq, steps))}
+
+
+def _step_length(inputs: Any, sfreq: Any, steps: int) -> float:
+    """Seconds of a step, one of `steps` that span the input; NaN where that is not known."""
+    if is_several(inputs):
+        lengths = {_step_length(part, rate_of(sfreq, name), steps) for name, part in inputs.items()}
+        known = {length for length in lengths if not np.isnan(length)}
+        return known.pop() if len(known) == 1 else np.nan
+    return float(inputs.shape[-1] / sfreq / steps) if sfreq and inputs.ndim == 3 else np.nan
 
 
 def inference_seconds(estimator: Any, X: Any) -> float:
@@ -146,7 +155,7 @@ def inference_seconds(estimator: Any, X: Any) -> float:
 
     The batch has 32 samples, or as many as there are.
     """
-    batch = X[:BATCH]
+    batch = take(X, slice(BATCH))
     begin = time.perf_counter()
     estimator.predict(batch)
     taken = []
@@ -156,4 +165,4 @@ def inference_seconds(estimator: Any, X: Any) -> float:
         taken.append(time.perf_counter() - start)
         if time.perf_counter() - begin > PATIENCE:
             break
-    return float(np.median(taken)) / len(batch)
+    return float(np.median(taken)) / n_samples(batch)

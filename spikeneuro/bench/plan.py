@@ -213,8 +213,12 @@ def _joined(modality: Any) -> str:
 def _shape(recordings: Recordings) -> Any:
     """Shape of one sample, None where the samples differ; by modality where there are several."""
     if isinstance(recordings.X, dict):
-        return {key: _shape(recordings.part(key)) for key in recordings.X}
-    shapes = {np.shape(x) for x in recordings.X}
+        return {key: _sizes(x) for key, x in recordings.X.items()}
+    return _sizes(recordings.X)
+
+
+def _sizes(X: Any) -> list[int | None]:
+    shapes = {np.shape(x) for x in X}
     return [sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*shapes, strict=True)]
 
 

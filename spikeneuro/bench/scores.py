@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeneuro._several import take
 from spikeneuro.bench.estimators import n_outputs
 from spikeneuro.data import Recordings
 from spikeneuro.evaluation import Predictions, compute
@@ -26,7 +27,7 @@ def predictions_of(
     notes : dict
         Why a metric is undefined.
     """
-    X, y = recordings.X[test], recordings.y[test]
+    X, y = take(recordings.X, test), recordings.y[test]
     k = n_outputs(recordings)
     common = {"index": test, "unit": units[test].astype(str)}
     if recordings.task == "regression":

@@ -76,6 +76,8 @@ class Candidate:
         For recordings of different lengths.
     pretraining : tuple of Pretraining
         What comes before training by gradients, in this order (networks only).
+    modality : str or None
+        The one modality it sees of recordings that hold several.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Candidate:
     training: Mapping[str, Any] = field(default_factory=dict)
     windows: Windows | None = None
     pretraining: tuple[Pretraining, ...] = ()
+    modality: str | None = None
 
     @property
     def entry(self) -> registry.ModelEntry:
@@ -282,6 +285,7 @@ def _candidate(reader: Reader) -> Candidate:
         training=own,
         windows=_windows(reader.below("windows")),
         pretraining=before,
+        modality=reader.value("modality", "text"),
     )
     reader.finish()
     return candidate

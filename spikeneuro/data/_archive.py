@@ -23,7 +23,7 @@ def save(recordings: Recordings, path: Path) -> Path:
     arrays: dict[str, Any] = {"y": recordings.y}
     parts = []
     for number, key in enumerate(recordings.modalities):
-        part = recordings if key is None else recordings.part(key)
+        part = recordings.one(key)
         if part.ragged:
             arrays[f"X{number}"] = np.concatenate([x.ravel() for x in part.X])
             arrays[f"shape{number}"] = np.array([x.shape for x in part.X], dtype=np.int64)

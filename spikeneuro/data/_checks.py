@@ -1,6 +1,6 @@
 """What a table of recordings must satisfy, each rule with a message that names the place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,9 +101,35 @@ def _check_image_shape(shape: tuple[int, ...], names: tuple[str, ...], name: str
         )
 
 
-def check_values(X: Array, names: tuple[str, ...], modality: str, whose: Sequence[str], name: str = "X") -> None:
-    """Refuse NaN and infinite values, and EEG channels that are constant within a sample."""
+def absent(X: Array) -> NDArray[np.bool_]:
+    """Which samples are NaN throughout."""
+    return np.array([bool(np.isnan(x.ravel()[:1]).all() and np.isnan(x).all()) for x in X], dtype=bool)
+
+
+def check_any_present(gone: Mapping[str, NDArray[np.bool_]], metadata: pd.DataFrame) -> None:
+    """Refuse samples that lack every modality, and a modality that no sample has."""
+    for name, which in gone.items():
+        if which.all():
+            raise InputError(f"X[{name!r}] is NaN throughout: no sample has this modality; leave it out.")
+    nothing = np.flatnonzero(np.all(list(gone.values()), axis=0))
+    if nothing.size:
+        raise InputError(
+            f"sample {nothing[0]} (of {len(metadata)}) has no modality: it is NaN throughout in {', '.join(gone)}."
+        )
+
+
+def check_values(
+    X: Array,
+    names: tuple[str, ...],
+    modality: str,
+    whose: Sequence[str],
+    name: str = "X",
+    gaps: NDArray[np.bool_] | None = None,
+) -> None:
+    """Refuse NaN and infinite values (but for `gaps`, samples that are absent), and constant EEG channels."""
     for i in range(len(X)):
+        if gaps is not None and gaps[i]:
+            continue
         item = np.asarray(X[i])
         finite = np.isfinite(item)
         if not finite.all():

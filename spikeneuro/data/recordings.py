@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,26 @@ Array = NDArray[Any]
 PER_PART = ("X", "sfreq", "names", "modality", "positions")
 
 
+class OneModality(NamedTuple):
+    """Samples of one modality, and what is said of them; see `Recordings`."""
+
+    X: Any
+    sfreq: Any
+    names: Any
+    modality: Any
+    positions: Any
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the samples differ in length."""
+        return _checks.is_ragged(self.X)
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Recordings:
     """Samples, their targets, and the table that says where each came from.
+
+    Where there are several modalities, a sample may lack some of them: it is NaN throughout there.
 
     Parameters
     ----------
@@ -95,6 +112,8 @@ class Recordings:
             checked = self._check_part(key, array, metadata)
             for field, value in checked.items():
                 fields[field][key] = value
+        if several:
+            _checks.check_any_present({str(key): _checks.absent(x) for key, x in arrays.items()}, metadata)
         y, label_names = _checks.check_target(self.y, None if several else arrays[None], n, self.label_names)
         for field, values in {"X": arrays, **fields}.items():
             object.__setattr__(self, field, dict(values) if several else values[None])
@@ -106,7 +125,8 @@ class Recordings:
         modality = check_choice(_of(self.modality, key), _checks.MODALITIES, "modality")
         names = _checks.check_names(_of(self.names, key))
         _checks.check_samples(X, names, modality, name)
-        _checks.check_values(X, names, modality, describe_rows(metadata), name)
+        gaps = _checks.absent(X) if key is not None else None
+        _checks.check_values(X, names, modality, describe_rows(metadata), name, gaps)
         first = X[0] if _checks.is_ragged(X) else X[:1].reshape(X.shape[1:])
         return {
             "sfreq": _checks.check_sfreq(_of(self.sfreq, key), X, modality, metadata),
@@ -119,7 +139,7 @@ class Recordings:
         return len(self.y)
 
     def __repr__(self) -> str:
-        parts = [shape_text(self if key is None else self.part(key)) for key in self.modalities]
+        parts = [shape_text(self.one(key)) for key in self.modalities]
         text = [" and ".join(parts), f"{self.task}{self._target_text()}"]
         text += [
             f"{self.metadata[column].nunique()} {column}{'s' if self.metadata[column].nunique() > 1 else ''}"
@@ -159,8 +179,7 @@ class Recordings:
         table = [(column, self.metadata[column].tolist()) for column in self.metadata]
         parts: list[Any] = [self.y, self.label_names, table, self.simulated]
         for key in self.modalities:
-            part = self if key is None else self.part(key)
-            parts += [key, part.X, part.sfreq, part.names, part.modality, part.positions]
+            parts += [key, *self.one(key)]
         return fingerprint(parts)
 
     def part(self, key: str) -> "Recordings":
@@ -175,12 +194,53 @@ class Recordings:
         -------
         Recordings
             With an array instead of a dict.
+
+        Raises
+        ------
+        InputError
+            If there is no such modality, or a sample lacks it.
         """
         if key not in self.modalities:
             options = [name for name in self.modalities if name is not None]
             raise InputError(f"no modality {key!r} here; {suggestion(str(key), options)}")
-        per_part: dict[str, Any] = {field: getattr(self, field)[key] for field in PER_PART}
-        return replace(self, **per_part)
+        absent = np.flatnonzero(self.absent(key))
+        if absent.size:
+            raise InputError(
+                f"{absent.size} of {len(self)} samples lack the modality {key!r}, the first is {absent[0]}; take those "
+                f"that have it first: recordings.select(~recordings.absent({key!r}))."
+            )
+        return replace(self, **self.one(key)._asdict())
+
+    def one(self, key: str | None) -> "OneModality":
+        """What is said of one modality, absent samples included; of the only one, for None.
+
+        Parameters
+        ----------
+        key : str or None
+            Key of `X`; None where it is no dict.
+
+        Returns
+        -------
+        OneModality
+            Samples, rate, names, kind and positions.
+        """
+        fields = {field: getattr(self, field) for field in PER_PART}
+        return OneModality(**(fields if key is None else {field: value[key] for field, value in fields.items()}))
+
+    def absent(self, key: str) -> NDArray[np.bool_]:
+        """Which samples lack the modality `key`: those that are NaN throughout.
+
+        Parameters
+        ----------
+        key : str
+            Key of `X`.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            True where the modality is absent.
+        """
+        return _checks.absent(self.X[key])
 
     def select(self, which: Any) -> "Recordings":
         """Take samples by a boolean mask, or by integer indices in the order given.
@@ -345,7 +405,7 @@ class _Rows(Sequence[str]):
         return ", ".join(f"{c} {self.metadata[c].iloc[i]}" for c in self.columns) or f"row {i}"
 
 
-def shape_text(recordings: Recordings) -> str:
+def shape_text(recordings: "Recordings | OneModality") -> str:
     """Kind, number and size of the samples, in words."""
     X, rate = recordings.X, recordings.sfreq
     head = f"{recordings.modality}, {len(X)} sample{'s' if len(X) > 1 else ''} x "
