@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from spikeneuro._random import derive_seed, scoped_seed
 from spikeneuro._validation import check_choice, check_finite, check_number, user_errors
 from spikeneuro.errors import InputError
-from spikeneuro.reservoir.signals import SignalScale, as_signals, batches, n_channels, shortest
+from spikeneuro.reservoir.signals import SignalScale, as_signals, batches, n_channels, shortest, varies
 
 Array = NDArray[Any]
 
@@ -125,6 +125,8 @@ class ReservoirEstimator(TransformerMixin, BaseEstimator):
         if shortest(signals) <= self.washout:
             raise InputError(f"washout={self.washout} leaves nothing of signals of {shortest(signals)} times.")
         targets = self._targets(y, signals)
+        if not varies(signals):
+            raise InputError("every channel of X has one value throughout: there is nothing to learn from.")
         self.initialise(X)
         self._train(signals, targets)
         return self

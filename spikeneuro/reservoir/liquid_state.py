@@ -1,5 +1,6 @@
 """Liquid state machine: a fixed recurrent network of spiking neurons, with a readout of its traces."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -353,6 +354,12 @@ class LiquidStateMachine(ReservoirEstimator):
             features, wanted = self._step_rows(X, targets)
         else:
             features, wanted = self._features(X), targets
+        if not features.any():
+            warnings.warn(
+                "no neuron of the liquid spikes on the training samples, so that its readout learns nothing; raise "
+                "input_scale.",
+                stacklevel=3,
+            )
         if wanted.ndim == 2 and wanted.shape[1] == 1:
             wanted = wanted[:, 0]
         self.readout_ = self._readout().fit(features, wanted)

@@ -1,6 +1,6 @@
 """What reservoirs take: signals of one or several lengths, checked, scaled, cut into batches that fit in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,7 @@ def as_signals(X: Any, name: str = "X") -> Array:
     InputError
         If the shape is another, or a value is NaN or infinite.
     """
-    if isinstance(X, (list, tuple)) and _differ(X):
-        listed = np.empty(len(X), dtype=object)
-        listed[:] = X
-        X = listed
+    X = gathered(X)
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and np.ndim(X[0]) == 2:
         return _as_ragged(X, name)
     with user_errors():
@@ -43,10 +40,16 @@ def as_signals(X: Any, name: str = "X") -> Array:
     return check_finite(X, name)
 
 
-def _differ(X: Sequence[Any]) -> bool:
-    """Whether a list holds tables, not all of one shape."""
+def gathered(X: Any) -> Any:
+    """A list of tables that are not all of one shape as an object array; anything else as it is."""
+    if not isinstance(X, (list, tuple)):
+        return X
     shapes = {tuple(getattr(item, "shape", ())) for item in X}
-    return len(shapes) > 1 and all(len(shape) == 2 for shape in shapes)
+    if len(shapes) < 2 or any(len(shape) != 2 for shape in shapes):
+        return X
+    found = np.empty(len(X), dtype=object)
+    found[:] = X
+    return found
 
 
 def _as_ragged(X: Array, name: str) -> Array:
@@ -59,6 +62,11 @@ def _as_ragged(X: Array, name: str) -> Array:
             raise InputError(f"{name}[{i}] has {len(signal)} channels but {name}[0] has {np.shape(X[0])[0]}.")
         checked[i] = check_finite(signal, f"{name}[{i}]")
     return checked
+
+
+def varies(X: Array) -> bool:
+    """Whether any channel has more than one value, in all samples and times together."""
+    return any(bool((signal != X[0][:, :1]).any()) for signal in X)
 
 
 def n_channels(X: Array) -> int:

@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from spikeneuro import energy
 from spikeneuro.errors import InputError
+from spikeneuro.models import create
 from spikeneuro.reservoir import DeepEchoStateNetwork, EchoStateNetwork, effective_spectral_radius
 from spikeneuro.reservoir.ridge import RidgeReadout
 
@@ -251,6 +252,8 @@ class TestEstimator:
         alone = np.concatenate([network.transform(ragged[i][np.newaxis]) for i in range(30)])
         np.testing.assert_allclose(network.transform(ragged), alone, atol=1e-12)
         np.testing.assert_array_equal(network.transform(list(ragged)), network.transform(ragged))
+        pipeline = create("echo-state", n_chans=2, n_units=40, random_state=0).fit(list(ragged), y)
+        np.testing.assert_array_equal(pipeline.predict(list(ragged)), network.predict(ragged))
         with pytest.raises(InputError, match=r"X\[1\] has 1 channels but X\[0\] has 2"):
             network.fit([X[0], X[1, :1]], y[:2])
         for refused in ({"pooling": "all"}, {"task": "steps"}):
@@ -355,6 +358,7 @@ class TestMistakes:
             (lambda X, y: (X, y[:-1]), "5 targets for 6 samples|inconsistent"),
             (lambda X, y: (X, None), "requires y"),
             (lambda X, y: (X[0], y), "6 samples|targets"),
+            (lambda X, y: (0 * X, y), "one value throughout"),
             (lambda X, y: ([X[0], X[1, 0]], y[:2]), "inhomogeneous"),
         ],
     )

@@ -286,6 +286,13 @@ class TestMistakes:
         assert not network.spikes(np.zeros((1, 2, 50))).any()
         assert network.predict(np.zeros((1, 2, 50))).shape == (1,)
 
+    def test_a_silent_liquid_is_reported(self):
+        X, y = two_levels(6)
+        with pytest.warns(UserWarning, match="no neuron of the liquid spikes"):
+            liquid(input_scale=0.01).fit(X, y)
+        with pytest.raises(InputError, match="one value throughout"):
+            liquid().fit(np.ones_like(X), y)
+
     def test_one_sample(self):
         X, _ = two_levels(1)
         with pytest.raises(InputError, match="1 class"):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from spikeneuro._validation import check_choice, check_finite, user_errors
 from spikeneuro.errors import InputError
+from spikeneuro.reservoir.signals import gathered
 
 Array = NDArray[Any]
 
@@ -71,7 +72,7 @@ class InputCheck(TransformerMixin, BaseEstimator):
     in_chans, image_size : int (or (height, width)), optional
         Sizes of images, likewise.
     ragged : bool
-        Allow a one-dimensional object array of ``(channels, times_i)`` arrays.
+        Allow a list or a one-dimensional object array of ``(channels, times_i)`` arrays.
     min_samples : int
         Samples needed for training.
 
@@ -135,6 +136,7 @@ class InputCheck(TransformerMixin, BaseEstimator):
         return X
 
     def _checked(self, X: Any, *, reset: bool) -> Array:
+        X = gathered(X)
         if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and np.ndim(X[0]) == 2:
             return self._checked_ragged(X)
         with user_errors():
