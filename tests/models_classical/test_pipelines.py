@@ -185,3 +185,18 @@ def test_networks_and_pipelines_answer_alike():
     network = NeuroClassifier("cnn1d", sfreq=SFREQ, max_epochs=1, random_state=0).fit(X, y)
     assert pipeline.predict_proba(X).shape == network.predict_proba(X).shape
     np.testing.assert_array_equal(pipeline.classes_, network.classes_)
+
+
+def test_two_time_constants_of_a_liquid_are_a_range():
+    X, y = signals("liquid-state-machine")
+    settings = {"n_neurons": 300, "task": "classification"}
+    model = fit("liquid-state-machine", X, y, tau_mem=[0.01, 0.5], **settings)
+    drawn = model[-1].reservoir_.neurons.tau_mem
+    assert 0.0099 < float(drawn.min()) < 0.013
+    assert 0.4 < float(drawn.max()) < 0.501
+    assert float(drawn.median()) == pytest.approx((0.01 * 0.5) ** 0.5, rel=0.35)  # even over the logarithm
+    again = fit("liquid-state-machine", X, y, tau_mem=(0.01, 0.5), **settings)
+    assert np.array_equal(again[-1].reservoir_.neurons.tau_mem, drawn)
+    for wrong in ([0.5, 0.01], [0.0, 0.1]):
+        with pytest.raises(InputError, match="low"):
+            build("liquid-state-machine", tau_mem=wrong)

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from spikeneuro._validation import check_choice, suggestion
 from spikeneuro.errors import InputError
 from spikeneuro.models.classical.checks import InputCheck
+from spikeneuro.nn.heterogeneity import LogUniform
 from spikeneuro.reservoir import DeepEchoStateNetwork, EchoStateNetwork, LiquidStateMachine
 
 
@@ -107,6 +108,7 @@ def build_liquid_state_machine(
     sfreq: float | None = None,
     *,
     pooling: str = "moments",
+    tau_mem: Any = None,
     task: str = "classification",
     random_state: Any = None,
     **hyperparameters: Any,
@@ -121,6 +123,9 @@ def build_liquid_state_machine(
         Sampling rate in hertz; needed unless ``tau_unit="steps"``.
     pooling : {"mean", "moments", "last", "sampled", "all"}
         Features of a sample; by default mean and standard deviation of the traces.
+    tau_mem : float, (float, float) or others, optional
+        Membrane time constant, as for the reservoir; two numbers are the shortest and the longest of neurons whose time
+        constants are drawn evenly over the logarithm.
     task : {"classification", "regression", "steps"}
         What it is trained for.
     random_state : int, RandomState or None
@@ -137,7 +142,11 @@ def build_liquid_state_machine(
     Maass, Natschläger and Markram (2002), doi:10.1162/089976602760407955.
     """
     _check(LiquidStateMachine, "liquid-state-machine", task, hyperparameters)
-    model = LiquidStateMachine(pooling=pooling, sfreq=sfreq, task=task, random_state=random_state, **hyperparameters)
+    if isinstance(tau_mem, (list, tuple)) and len(tau_mem) == 2:
+        tau_mem = LogUniform(*tau_mem)
+    model = LiquidStateMachine(
+        pooling=pooling, tau_mem=tau_mem, sfreq=sfreq, task=task, random_state=random_state, **hyperparameters
+    )
     return _checked(model, task, n_chans, n_times, n_outputs)
 
 
