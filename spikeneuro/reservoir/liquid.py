@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -79,6 +80,14 @@ def encoded(encoder: Encoder, x: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=()):  # the generator is afterwards as it was before
             codes.append(encoder(sample))
     return torch.cat(codes, dim=1)
+
+
+def own_readout(given: Any) -> Any:
+    """A copy of a readout, not trained."""
+    if isinstance(given, type) or not (hasattr(given, "fit") and hasattr(given, "get_params")):
+        what = given.__name__ if isinstance(given, type) else repr(given)
+        raise InputError(f"readout must be a scikit-learn estimator, such as LogisticRegression(), got {what}.")
+    return clone(given)
 
 
 def default_readout(*, classifies: bool) -> Pipeline:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -19,7 +18,7 @@ from spikeneuro.errors import InputError
 from spikeneuro.nn import LeakyReadout, RecurrentLIF
 from spikeneuro.nn.decay import Value
 from spikeneuro.reservoir.base import CLASSIFIES, IGNORED, STEPWISE, ReservoirEstimator
-from spikeneuro.reservoir.liquid import Liquid, as_encoder, branch, columns, default_readout, linear_layer
+from spikeneuro.reservoir.liquid import Liquid, as_encoder, branch, columns, default_readout, linear_layer, own_readout
 from spikeneuro.reservoir.pooling import POOLINGS, Pooling
 from spikeneuro.reservoir.signals import batches, n_channels
 from spikeneuro.reservoir.wiring import (
@@ -347,7 +346,9 @@ class LiquidStateMachine(ReservoirEstimator):
         return 4 * int(self.reservoir_.n_units) * int(self.reservoir_.encoder.steps_per_sample)
 
     def _readout(self) -> Any:
-        return default_readout(classifies=self.task in CLASSIFIES) if self.readout is None else clone(self.readout)
+        if self.readout is None:
+            return default_readout(classifies=self.task in CLASSIFIES)
+        return own_readout(self.readout)
 
     def _train(self, X: Array, targets: Array) -> None:
         if self.task in STEPWISE:
@@ -355,11 +356,7 @@ class LiquidStateMachine(ReservoirEstimator):
         else:
             features, wanted = self._features(X), targets
         if not features.any():
-            warnings.warn(
-                "no neuron of the liquid spikes on the training samples, so that its readout learns nothing; raise "
-                "input_scale.",
-                stacklevel=3,
-            )
+            warnings.warn("no neuron of the liquid spikes on the training samples; raise input_scale.", stacklevel=3)
         if wanted.ndim == 2 and wanted.shape[1] == 1:
             wanted = wanted[:, 0]
         self.readout_ = self._readout().fit(features, wanted)

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, Tags, get_tags
 from sklearn.utils.metaestimators import available_if
@@ -13,11 +13,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from spikeneuro._random import derive_seed, scoped_seed
-from spikeneuro._validation import check_choice, check_finite, check_number
+from spikeneuro._validation import check_choice, check_finite, check_number, user_errors
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
 from spikeneuro.reservoir.coordinates import TEMPLATE
 from spikeneuro.reservoir.desnn import DeSNN, DeSNNRegressor
+from spikeneuro.reservoir.liquid import own_readout
 from spikeneuro.reservoir.neucube_events import fitted_encoder, input_events
 from spikeneuro.reservoir.neucube_maps import CubeMaps
 from spikeneuro.reservoir.neucube_network import CubeNetworkSource
@@ -295,7 +296,8 @@ class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEst
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of right labels, or the coefficient of determination."""
         measure = accuracy_score if self.task == "classification" else r2_score
-        return float(measure(y, self.predict(X), sample_weight=sample_weight))
+        with user_errors():
+            return float(measure(y, self.predict(X), sample_weight=sample_weight))
 
     def _features(self, X: ArrayLike) -> Array:
         tags = get_tags(self._new_readout()).input_tags
@@ -303,7 +305,7 @@ class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEst
 
     def _new_readout(self) -> Any:
         if self.readout is not None:
-            return clone(self.readout)
+            return own_readout(self.readout)
         return DeSNN(ties="dense") if self.task == "classification" else DeSNNRegressor(ties="dense")
 
     def _targets(self, y: Any, n: int) -> Array:
@@ -314,9 +316,10 @@ class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEst
         targets = np.asarray(y)
         if targets.shape != (n,):
             raise InputError(f"X has {n} samples, but y has shape {targets.shape}.")
-        if self.task == "regression":
-            return check_finite(targets.astype(np.float64), "y")
-        check_classification_targets(targets)
+        with user_errors():
+            if self.task == "regression":
+                return check_finite(targets.astype(np.float64), "y")
+            check_classification_targets(targets)
         self.classes_ = np.unique(targets)
         if len(self.classes_) < 2:
             raise InputError(f"y holds one class only ({self.classes_.tolist()[0]!r}); a classifier needs two.")

@@ -262,6 +262,8 @@ class TestMistakes:
             ({"max_steps": 1}, "max_steps"),
             ({"tau_mem": -0.1}, "tau_mem"),
             ({"task": "decoding"}, "task"),
+            ({"readout": "ridge"}, "scikit-learn estimator, such as .*, got 'ridge'"),
+            ({"readout": LogisticRegression}, "got LogisticRegression"),
         ],
     )
     def test_of_parameters(self, options, message):

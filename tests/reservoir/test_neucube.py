@@ -180,6 +180,7 @@ def test_twenty_thousand_neurons():
         ({"refractory": 1.5}, "refractory must be an integer"),
         ({"limit": 0.1}, "at least twice max_weight"),
         ({"task": "steps"}, "task='steps' is unknown"),
+        ({"readout": LogisticRegression}, "got LogisticRegression"),
     ],
 )
 def test_mistakes_in_parameters(options, message):
@@ -198,6 +199,12 @@ def test_mistakes_in_data(fitted):
         small().fit(X, np.zeros_like(y))
     with pytest.raises(InputError, match="y has shape"):
         small().fit(X, y[:-1])
+    with pytest.raises(InputError, match="continuous"):
+        small().fit(X, y + np.linspace(0, 0.5, len(y)))
+    with pytest.raises(InputError, match="could not convert"):
+        small(task="regression").fit(X, np.array(["a", "b"])[y])
+    with pytest.raises(InputError, match="inconsistent numbers"):
+        fitted.score(X, y[:-1])
     with pytest.raises(InputError, match="fitted on 4 channels, got samples"):
         fitted.predict(X.transpose(0, 2, 1))
     broken = X.copy()
