@@ -91,7 +91,7 @@ def predictor_of(model: Any, X: Any, y: Array, metric: str | None, calling: Call
     if not classifies:
         return Predictor(ask, "regression", None), first
     names = np.unique(np.concatenate([y, first.y_pred], axis=None)) if labels is None else labels
-    return Predictor(ask, "steps" if y.ndim == 2 else "classification", list(names)), first
+    return Predictor(ask, "steps" if y.ndim == 2 else "classification", np.asarray(names).tolist()), first
 
 
 def _of_module(module: nn.Module, X: Any, steps: bool, calling: Calling) -> tuple[Predictor, Predicted]:

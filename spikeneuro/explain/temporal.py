@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
@@ -138,6 +139,7 @@ def temporal_dependence(
     check_number(batch_size, "batch_size", low=1, integer=True)
     check_number(n_segments, "n_segments", low=2, integer=True)
     check_number(confidence, "confidence", low=0.0, high=1.0, closed="neither")
+    check_number(random_state, "random_state", low=0, integer=True)
     samples, axis = _samples_first(X, time_axis, batch_axis, model)
     truth, names = _targets(y, units, samples, axis)
     network = module_of(model)
@@ -207,6 +209,8 @@ def _targets(y: Any, units: Any, samples: Any, axis: int) -> tuple[NDArray[Any],
     names = np.arange(n) if units is None else np.asarray(units)
     if names.shape != (n,):
         raise InputError(f"units must have one entry for each of {n} samples, got shape {names.shape}.")
+    if pd.isna(names).any():
+        raise InputError(f"units are missing (None or NaN) for {int(pd.isna(names).sum())} of {n} samples.")
     return truth, names
 
 
