@@ -1,0 +1,78 @@
+"""The command that tells accuracy, spikes and energy against the share of ON, on a tiny run of its own."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikeneuro.bench import Store, load_suite, run
+
+COMMAND = Path(__file__).parents[2] / "benchmarks" / "rhythm_duty.py"
+ADAPTER = '''
+"""Signals of one channel whose second half swings in one class."""
+
+import numpy as np
+
+from spikeneuro.data import Recordings
+
+
+def load():
+    """Forty signals."""
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    X = 0.3 * rng.random((40, 1, 784)) + y[:, None, None] * (np.arange(784) > 400)
+    return Recordings(X.astype("float32"), y, {"part": ["train"] * 24 + ["test"] * 16}, 1.0, modality="signal")
+'''
+SUITE = """
+name: tiny
+seeds: [0]
+training: {max_epochs: 1, batch_size: 8, scale: none, validation_fraction: null}
+candidates:
+  - {name: duty-0.5, model: rhythm-snn, params: {hidden: [8, 6], tau_unit: steps, cycle: [4, 40], duty: [0.5, 0.5]}}
+  - {name: duty-0.1, model: rhythm-snn, params: {hidden: [8, 6], tau_unit: steps, cycle: [10, 40], duty: [0.1, 0.1]}}
+  - {name: unmodulated, model: rhythm-snn, params: {hidden: [8, 6], tau_unit: steps, rhythm: none}}
+  - {name: gru, params: {hidden: 4}}
+experiments:
+  - {name: sweep, data: {source: "signals.py:load"}, split: {method: given, params: {column: part}}, unit: sample}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    here = tmp_path_factory.mktemp("duty")
+    (here / "signals.py").write_text(ADAPTER)
+    (here / "tiny.yaml").write_text(SUITE)
+    run(load_suite(here / "tiny.yaml"), here / "out")
+    return here
+
+
+def told(folder, *options):
+    return subprocess.run(
+        [sys.executable, COMMAND, folder / "out", *options], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_sweep_and_the_pairs(folder):
+    done = told(folder, "--experiment", "sweep", "--csv", folder / "duty.csv", "--plot", folder / "duty.png")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((folder / "duty.csv").open()))
+    assert [row["candidate"] for row in rows] == ["duty-0.5", "duty-0.1"]  # neither the twin nor the GRU
+    np.testing.assert_allclose([float(row["share_on"]) for row in rows], [0.5, 0.1], atol=0.03)
+    with Store(folder / "out") as store:
+        cell = next(row for row in store.rows("sweep") if row["candidate"] == "duty-0.1")
+    assert float(rows[1]["energy_j"]) == cell["energy_j"]
+    assert float(rows[1]["accuracy"]) == pytest.approx(cell["metrics"]["accuracy"])
+    # rate in spikes per neuron and step, of 14 neurons and 784 steps
+    assert float(rows[1]["spikes"]) == pytest.approx(cell["spike_rate"] * 14 * 784)
+    assert (folder / "duty.png").read_bytes().startswith(b"\x89PNG")
+    assert "sweep: duty-0.1 - unmodulated = " in done.stdout
+    assert "spikes fall with" in done.stdout or "spikes do not fall with" in done.stdout
+
+
+def test_an_unknown_experiment_is_named(folder):
+    done = told(folder)
+    assert done.returncode == 2
+    assert "the run has no experiment 'permuted-duty'; it has sweep" in done.stderr
