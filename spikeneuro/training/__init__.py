@@ -13,6 +13,7 @@ from spikeneuro.training.conversion import (
     conversion_report,
     convert,
     convert_estimator,
+    correct_offsets,
     fold_batchnorm,
     with_qcfs,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "conversion_report",
     "convert",
     "convert_estimator",
+    "correct_offsets",
     "firing",
     "fold_batchnorm",
     "health",

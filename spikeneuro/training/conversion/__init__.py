@@ -6,11 +6,12 @@ from spikeneuro.training.conversion.estimator import convert_estimator
 from spikeneuro.training.conversion.folding import fold_batchnorm
 from spikeneuro.training.conversion.layers import IntegrateAndFire, SpikingMaxPool
 from spikeneuro.training.conversion.network import ConvertedNetwork, ConvertedResult, ConvertedState
+from spikeneuro.training.conversion.offsets import correct_offsets
 from spikeneuro.training.conversion.qcfs import QCFS, with_qcfs
 from spikeneuro.training.conversion.report import conversion_report
 
 __all__ = [
     "QCFS", "ConvertedNetwork", "ConvertedResult", "ConvertedState", "IntegrateAndFire", "SpikingMaxPool",
     "StepsCalibration", "accuracy_over_steps", "calibrate_steps", "conversion_report", "convert", "convert_estimator",
-    "fold_batchnorm", "with_qcfs",
+    "correct_offsets", "fold_batchnorm", "with_qcfs",
 ]  # fmt: skip

@@ -92,7 +92,7 @@ def accuracy_over_steps(
     with torch.no_grad():
         for start in range(0, len(samples), batch_size):
             batch = samples[start : start + batch_size]
-            expected = ann(batch)
+            expected = ann(batch.clone())  # it may change it in place
             outputs = snn.run(batch, steps=max_steps).outputs
             size += float(expected.double().square().sum())
             squares += _per_step((outputs - expected).double().square())

@@ -4,12 +4,14 @@ import copy
 import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from spikeneuro._validation import check_choice, check_number
 from spikeneuro.errors import InputError
 from spikeneuro.nn import OverTime
 from spikeneuro.training.conversion.calibration import calibrate_steps
+from spikeneuro.training.conversion.checking import check_equivalence
 from spikeneuro.training.conversion.folding import affine_of, fold_batchnorm, with_weights
 from spikeneuro.training.conversion.graph import Graph, Node
 from spikeneuro.training.conversion.layers import ChannelAffine, IntegrateAndFire, Rescale, SpikingMaxPool
@@ -123,6 +125,7 @@ def convert(
     builder = _Builder(graph, dict(scales), form, float(initial), spiking_pooling)
     converted = builder.build(1 if isinstance(steps, str) else int(steps))
     converted.to(samples).eval()
+    check_equivalence(model, graph, converted, samples[:3])
     if isinstance(steps, str):
         found = calibrate_steps(model, converted, samples, labels, tolerance=tolerance, batch_size=batch_size)
         converted.steps = found.steps
@@ -218,7 +221,9 @@ class _Builder:
         self._fire(node, source, threshold, after)
 
     def _fire(self, node: Node, source: str, threshold: float, scale: float, name: str = "") -> None:
-        name = self._add(name or node.name, IntegrateAndFire(threshold, self.initial), (source,), moves=True)
+        # In double precision until the network as a whole gets its own.
+        neurons = IntegrateAndFire(threshold, self.initial, dtype=torch.float64)
+        name = self._add(name or node.name, neurons, (source,), moves=True)
         self.neurons[name] = SpikingLayerInfo(node.name, node.where, scale)
         self.carried[node.name] = name, scale
         self.spikes.add(name)

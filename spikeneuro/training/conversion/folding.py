@@ -85,8 +85,10 @@ def affine_of(norm: Any, name: str = "") -> tuple[Tensor, Tensor]:
 def with_weights(linear: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
     """Copy of a linear layer with other weights."""
     made: Any = copy.deepcopy(linear)
-    for name in list(getattr(made, "parametrizations", {})):
-        parametrize.remove_parametrizations(made, name)
+    if parametrize.is_parametrized(made):
+        # Copies share the class that computes the weight: torch's own removal would take it from the original too.
+        made.__class__ = type(made).__bases__[0]
+        del made.parametrizations
     made.weight = nn.Parameter(weight.clone())
     made.bias = None if bias is None else nn.Parameter(bias.clone())
     assert isinstance(made, nn.Module)
@@ -101,7 +103,9 @@ def _in_order(model: nn.Module) -> Iterator[tuple[str, str]]:
     for path, parent in model.named_modules():
         if not isinstance(parent, nn.Sequential):
             continue
-        children = [(name, child) for name, child in parent.named_children() if not isinstance(child, nn.Identity)]
+        # Not named_children(), which leaves out a module's second place and so makes neighbours of its own neighbours.
+        places = [(name, child) for name, child in parent._modules.items() if child is not None]
+        children = [(name, child) for name, child in places if not isinstance(child, nn.Identity)]
         for (one, first), (two, second) in pairwise(children):
             if own(first) == "linear" and isinstance(second, NORM) and uses[id(first)] == uses[id(second)] == 1:
                 prefix = f"{path}." if path else ""

@@ -28,8 +28,9 @@ class IntegrateAndFire(LIF):
     ----------
     threshold : float, default 1
         Threshold θ, above 0.
-    initial : float, default 0.5
-        Membrane before the first step, in thresholds; in [0, 1).
+    initial : float or Tensor, default 0.5
+        Membrane before the first step, in thresholds: below 1, and a number not below 0 (a tensor, which broadcasts to
+        the neurons, may be: it makes up for neurons that fire too often).
     **options
         ``surrogate``, ``backend``, ``dtype`` and ``device`` of `spikeneuro.nn.LIF`.
 
@@ -50,10 +51,16 @@ class IntegrateAndFire(LIF):
     [1.0, 0.0, 1.0, 0.0]
     """
 
-    def __init__(self, threshold: float = 1.0, initial: float = 0.5, **options: Any) -> None:
+    initial: Tensor
+
+    def __init__(self, threshold: float = 1.0, initial: float | Tensor = 0.5, **options: Any) -> None:
         check_number(threshold, "threshold", low=0.0, closed="neither")
-        self.initial = float(check_number(initial, "initial", low=0.0, high=1.0, closed="left"))
+        if not isinstance(initial, Tensor):
+            check_number(initial, "initial", low=0.0, high=1.0, closed="left")
+        elif not bool((initial < 1).all()):  # NaN is not below 1 either
+            raise InputError(f"initial must be below 1 threshold everywhere, got up to {initial.max().item():g}.")
         super().__init__((), beta=1.0, threshold=threshold, reset="subtract", comparison=">=", dt=1.0, **options)
+        self.register_buffer("initial", torch.as_tensor(initial).to(self.threshold))
 
     def run(
         self,
@@ -81,14 +88,15 @@ class IntegrateAndFire(LIF):
         LIFResult
             Spikes, final state, traces.
         """
-        if self.initial and (state is None or state.v is None):
+        if state is None or state.v is None:
             start = (self.initial * self._get("threshold")).expand(x.shape[1:])
             state = (state or ops.LIFState())._replace(v=start.to(x))
         return super().run(x, state, record, mask=mask)
 
     def extra_repr(self) -> str:
         """Return what `repr` shows."""
-        return f"threshold={self._get('threshold').item():g}, initial={self.initial:g}"
+        initial = f"{self.initial.item():g}" if self.initial.dim() == 0 else f"<{tuple(self.initial.shape)}>"
+        return f"threshold={self._get('threshold').item():g}, initial={initial}"
 
 
 class SpikingMaxPool(nn.Module):
@@ -133,22 +141,33 @@ class SpikingMaxPool(nn.Module):
         Tensor
             Spikes, (time, batch, *pooled features).
         """
-        counts = x.cumsum(0)
-        if carry is None or carry.state is None:
-            most = self.pool(counts)
+        counts, before = (None, None) if carry is None or carry.state is None else carry.state
+        pooled = []
+        # Step by step: a sum along the slowest axis in one call takes several times as long.
+        for spikes in x.split(1):
+            counts = spikes if counts is None else counts + spikes
+            pooled.append(self._pooled(counts))
+        most = torch.cat(pooled)
+        if before is None:
             before = torch.zeros_like(most[:1])
-        else:
-            counts = counts + carry.state[0]
-            most, before = self.pool(counts), carry.state[1]
         if carry is not None:
-            carry.state = counts[-1], most[-1:]
+            carry.state = counts, most[-1:]
         previous = torch.cat([before, most[:-1]])
         # A comparison, so that the result is known to be spikes; the derivative is that of the difference.
-        spikes = (most > previous).to(x.dtype)
+        grown = (most > previous).to(x.dtype)
         if torch.is_grad_enabled() and x.requires_grad:
-            grown = most - previous
-            spikes = spikes + (grown - grown.detach())
-        return spikes
+            difference = most - previous
+            grown = grown + (difference - difference.detach())
+        return grown
+
+    def _pooled(self, counts: Tensor) -> Tensor:
+        if counts.dim() != 5:
+            pooled: Tensor = self.pool(counts)
+            return pooled
+        # torch pools images on a CPU ten times as fast with the channels innermost.
+        inner = counts[0].contiguous(memory_format=torch.channels_last)
+        pooled = self.pool.module(inner).contiguous()
+        return pooled.unsqueeze(0)
 
 
 class ChannelAffine(nn.Module):
@@ -183,7 +202,7 @@ class Rescale(nn.Module):
 
     def __init__(self, factor: float) -> None:
         super().__init__()
-        self.register_buffer("factor", torch.tensor(factor))
+        self.register_buffer("factor", torch.tensor(factor, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the product."""

@@ -121,11 +121,12 @@ def with_qcfs(
     changed = copy.deepcopy(model)
     names: dict[str, QCFS] = {}
     for path, parent in list(changed.named_modules()):
-        for name, child in list(parent.named_children()):
+        # Not named_children(), which leaves out the second place of a module used twice.
+        for name, child in list(parent._modules.items()):
             if isinstance(child, nn.ReLU):
                 names[f"{path}.{name}".lstrip(".")] = new = QCFS(levels, start)
                 parent.register_module(name, new)
-            elif average_pooling and (pool := averaged(child)) is not None:
+            elif average_pooling and child is not None and (pool := averaged(child)) is not None:
                 parent.register_module(name, pool)
     if not names:
         raise InputError(
@@ -148,7 +149,9 @@ def _start_at_percentile(model: nn.Module, names: dict[str, QCFS], data: Any) ->
     samples = as_samples(data, model)
     graph = trace(model, samples)
     scales = activation_scales(graph, samples, method="percentile")
-    by_path = {graph[name].where: scale for name, scale in scales.items()}
+    by_path: dict[str, float] = {}
+    for name, scale in scales.items():  # an activation called twice needs room for the larger
+        by_path[graph[name].where] = max(scale, by_path.get(graph[name].where, 0.0))
     with torch.no_grad():
         for path, activation in names.items():
             if path in by_path:

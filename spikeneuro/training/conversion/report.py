@@ -10,6 +10,7 @@ from spikeneuro._validation import check_number
 from spikeneuro.errors import InputError
 from spikeneuro.training.conversion.convert import folded_graph
 from spikeneuro.training.conversion.graph import Graph
+from spikeneuro.training.conversion.layers import IntegrateAndFire
 from spikeneuro.training.conversion.network import ConvertedNetwork, SpikingLayerInfo
 from spikeneuro.training.conversion.normalisation import BATCH
 from spikeneuro.training.conversion.tracing import as_samples
@@ -83,10 +84,10 @@ def conversion_report(
     check_number(batch_size, "batch_size", low=1, integer=True)
     samples = as_samples(data, snn, "data")
     graph = folded_graph(ann, samples)
-    _check_conversion(ann, snn, graph, samples)
+    check_conversion(ann, snn, graph, samples)
     tallies = {name: _Tally(info, _initial(snn, name), steps) for name, info in snn.neurons.items()}
     by_source = {info.source: name for name, info in snn.neurons.items()}
-    output = _Tally(SpikingLayerInfo(graph.nodes[-1].name, "output", 1.0), 0.0, steps)
+    output = _Tally(SpikingLayerInfo(graph.nodes[-1].name, "output", 1.0), None, steps)
     with torch.no_grad():
         for batch in samples.split(batch_size):
             counts: dict[str, Tensor] = {}
@@ -103,7 +104,7 @@ def conversion_report(
     return pd.DataFrame([*(tally.row() for tally in tallies.values()), output.row()])
 
 
-def _check_conversion(ann: nn.Module, snn: ConvertedNetwork, graph: Graph, samples: Tensor) -> None:
+def check_conversion(ann: nn.Module, snn: ConvertedNetwork, graph: Graph, samples: Tensor) -> None:
     """Raise unless every layer of neurons has its counterpart in the graph, and the outputs are of one shape."""
     unknown = [info.where for info in snn.neurons.values() if info.source not in graph]
     if unknown:
@@ -120,16 +121,16 @@ def _check_conversion(ann: nn.Module, snn: ConvertedNetwork, graph: Graph, sampl
         )
 
 
-def _initial(snn: ConvertedNetwork, name: str) -> float:
-    initial = snn.layers[name].initial
-    assert isinstance(initial, float)
-    return initial
+def _initial(snn: ConvertedNetwork, name: str) -> Tensor:
+    neurons = snn.layers[name]
+    assert isinstance(neurons, IntegrateAndFire)
+    return neurons.initial
 
 
 class _Tally:
     """Sums over samples of one layer."""
 
-    def __init__(self, info: SpikingLayerInfo, initial: float, steps: int) -> None:
+    def __init__(self, info: SpikingLayerInfo, initial: Tensor | None, steps: int) -> None:
         self.info, self.initial, self.steps = info, initial, steps
         self.sums = dict.fromkeys((*CAUSES, "total"), 0.0)
         self.squares = dict.fromkeys((*CAUSES, "total"), 0.0)
@@ -139,6 +140,7 @@ class _Tally:
 
     def add(self, activation: Tensor, exact: Tensor, rate: Tensor) -> None:
         scale, steps = self.info.scale, self.steps
+        assert self.initial is not None
         # In the network's own precision, as QCFS computes it: what lies on an edge falls to the same side.
         level = (exact / scale * steps + self.initial).floor().clamp(0, steps).double()
         activation, rate = activation.double(), rate.double()

@@ -176,7 +176,13 @@ def as_samples(data: Any, model: nn.Module, name: str = "calibration_data") -> T
 
 def without_hooks(model: nn.Module) -> nn.Module:
     """Copy of a network in evaluation mode, without the hooks of those who watch the original."""
-    made = copy.deepcopy(model).eval()
+    try:
+        made = copy.deepcopy(model).eval()
+    except RuntimeError as error:
+        raise InputError(
+            f"{type(model).__name__} cannot be copied, as with the old torch.nn.utils.weight_norm; use that of "
+            "torch.nn.utils.parametrizations, or remove it."
+        ) from error
     for module in made.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks):
             hooks.clear()
@@ -208,7 +214,7 @@ def trace(model: nn.Module, samples: Tensor) -> Graph:
     """
     original = without_hooks(model)
     root: nn.Module = nn.Sequential(copy.deepcopy(original))
-    example = samples[:2]
+    example = samples[:2].clone()  # the network may change it in place
     try:
         with torch.no_grad():
             graph = _Tracer(example).trace(root)
@@ -281,7 +287,7 @@ def _layer(root: nn.Module, item: fx.Node, names: Mapping[str, str]) -> Node:
         role = own(module)
         assert role is not None
         where = str(item.target).removeprefix("0").lstrip(".") or type(module).__name__
-        return Node(_free(name, names), where, role, copy.deepcopy(module), inputs)
+        return Node(_free(name, names), where, role, _in_its_place(module), inputs)
     if item.op == "get_attr":
         raise InputError(
             f"the network uses its parameter {_short_path(str(item.target))!r} outside a layer; {_ADVICE}."
@@ -303,6 +309,14 @@ def _layer(root: nn.Module, item: fx.Node, names: Mapping[str, str]) -> Node:
     return Node(_free(name, names), where, role, Apply(target, item.args[1:], dict(item.kwargs)), inputs)
 
 
+def _in_its_place(module: nn.Module) -> nn.Module:
+    """Copy of a layer that leaves its input as it is, which others may read too: no spiking layer can change it."""
+    made = copy.deepcopy(module)
+    if isinstance(made, nn.ReLU):
+        made.inplace = False
+    return made
+
+
 def _short_path(target: str) -> str:
     return target.removeprefix("0.")
 
@@ -318,7 +332,7 @@ def _check_same(model: nn.Module, graph: Graph, samples: Tensor) -> None:
     """Raise unless the graph computes what the network does, for another number of samples than it was found with."""
     few = samples[:3] if len(samples) > 2 else samples[:1].expand(3, *samples.shape[1:])
     with torch.no_grad():
-        expected = model(few)
+        expected = model(few.clone())
         found = few
         for node, values in graph.values(few):
             found = values[node.name]
@@ -333,5 +347,5 @@ def _check_same(model: nn.Module, graph: Graph, samples: Tensor) -> None:
     ):
         raise InputError(
             f"the layers found in {type(model).__name__} do not compute what it does: its forward depends on the "
-            "values of its input, or draws at random."
+            "values of its input, draws at random, or changes in place what other layers read."
         )
