@@ -1,10 +1,11 @@
-"""Rest against mental arithmetic: 19-channel EEG of 30 people (PhysioNet eegmat).
+"""Rest against mental arithmetic: 19-channel EEG of 30 people, with their ECG on request (PhysioNet eegmat).
 
 Zyma et al. (2019), Data 4(1):14, doi:10.3390/data4010014. 125 Hz, already filtered to 0.5-45 Hz. Every record ends in
 a second of padding with edge artefacts before it, so its last 2 s are left out.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import mne
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from spikeneuro._files import read_arrays, read_table
 from spikeneuro.data import Recordings, data_root
 from spikeneuro.data.preprocess import Preprocessing
+from spikeneuro.data.recordings import PER_PART
 from spikeneuro.errors import InputError
 
 SUBJECTS = range(30)
@@ -27,6 +29,7 @@ def load(
     window: float | None = 4.0,
     step: float | None = None,
     resample: float | None = None,
+    ecg: bool = False,
 ) -> Recordings:
     """Rest against mental arithmetic, 19-channel EEG in volts, one minute of each per person.
 
@@ -40,12 +43,14 @@ def load(
         Length of the windows and distance of their starts in seconds; None for `window` keeps the whole minutes.
     resample : float, optional
         New sampling rate in hertz.
+    ecg : bool
+        Give two modalities, "eeg" and "ecg" (one channel, recorded with the EEG), instead of the EEG alone.
     """
     chosen = list(SUBJECTS) if subjects is None else list(subjects)
     people = read_table(data_root("eeg", "eegmat", "subject-info.csv"), ("Subject", "Age", "Count quality")).set_index(
         "Subject"
     )
-    segments, labels, rows = [], [], []
+    segments, hearts, labels, rows = [], [], [], []
     for number in chosen:
         if number not in SUBJECTS:
             raise InputError(f"subjects: there is no subject {number!r}; choose from 0 to {SUBJECTS[-1]}.")
@@ -59,6 +64,7 @@ def load(
             end = volts.shape[1] - round(TAIL * sfreq) if condition == "rest" else round(MINUTE * sfreq)
             start = end - round(MINUTE * sfreq)
             segments.append(volts[:N_EEG, start:end])
+            hearts.append(volts[[_ecg_channel(arrays["ch_names"])], start:end] if ecg else None)
             labels.append(label)
             rows.append(
                 {
@@ -79,9 +85,23 @@ def load(
         label_names=("rest", "arithmetic"),
         description="PhysioNet eegmat, rest and serial subtraction (Zyma et al. 2019), ODC-By 1.0",
     )
+    heart = replace(recordings, X=np.stack(hearts), names=["ECG"], modality="ecg", positions=None) if ecg else None
     if resample is not None:
-        recordings = Preprocessing(resample=resample).apply_recordings(recordings)
+        conditioning = Preprocessing(resample=resample)
+        recordings = conditioning.apply_recordings(recordings)
+        heart = None if heart is None else conditioning.apply_recordings(heart)
+    if heart is not None:
+        both = {"eeg": recordings, "ecg": heart}
+        parts = {field: {key: getattr(part, field) for key, part in both.items()} for field in PER_PART}
+        recordings = replace(recordings, **parts)
     return recordings if window is None else recordings.windows(window, step)
+
+
+def _ecg_channel(names: Sequence[str]) -> int:
+    found = [i for i, name in enumerate(names) if "ECG" in str(name).upper()]
+    if len(found) != 1:
+        raise InputError(f"one ECG channel was expected among {', '.join(map(str, names))}, found {len(found)}.")
+    return found[0]
 
 
 def _positions(names: list[str]) -> np.ndarray:

@@ -14,6 +14,7 @@ from spikeneuro.data.preprocess import Preprocessing
 from spikeneuro.data.recordings import Recordings
 from spikeneuro.data.simulate_eeg import simulate_motor_imagery
 from spikeneuro.data.simulate_fmri import SimulatedStudy, simulate_block_fmri
+from spikeneuro.data.simulate_modalities import simulate_where_when
 from spikeneuro.data.splits import (
     BlockedSplit,
     Fold,
@@ -32,5 +33,5 @@ __all__ = [
     "RandomLeakySplit", "Recordings", "SimulatedStudy", "StratifiedLeakyKFold", "WithinGroups", "audit",
     "data_root", "digits", "encode_labels", "folds", "from_bids", "from_idx", "from_image_folder", "from_mne",
     "from_moabb", "from_nifti", "from_timeseries", "inner_split", "load_builtin", "make_splitter", "sample_hashes",
-    "simulate_block_fmri", "simulate_motor_imagery",
+    "simulate_block_fmri", "simulate_motor_imagery", "simulate_where_when",
 ]  # fmt: skip

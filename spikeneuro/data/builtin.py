@@ -1,4 +1,4 @@
-"""Sources that need no files of the user: two simulators, and scikit-learn's digits."""
+"""Sources that need no files of the user: three simulators, and scikit-learn's digits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,7 @@ from spikeneuro._validation import suggestion
 from spikeneuro.data.recordings import Recordings
 from spikeneuro.data.simulate_eeg import simulate_motor_imagery
 from spikeneuro.data.simulate_fmri import block_fmri
+from spikeneuro.data.simulate_modalities import simulate_where_when
 from spikeneuro.errors import InputError
 
 
@@ -42,6 +43,7 @@ def digits() -> Recordings:
 BUILTIN: dict[str, Callable[..., Recordings]] = {
     "simulated-motor-imagery": simulate_motor_imagery,
     "simulated-block-fmri": block_fmri,
+    "simulated-where-when": simulate_where_when,
     "digits": digits,
 }
 

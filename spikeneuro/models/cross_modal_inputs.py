@@ -195,11 +195,14 @@ def aligned(x: Tensor, n_steps: int, pooling: str) -> Tensor:
 
 
 def common_steps(modalities: Mapping[str, Modality], encoders: Encoders, most: int, still: int) -> int:
-    """Steps all modalities are brought to: those of the slowest, by a whole factor at most `most`."""
+    """Steps all modalities are brought to: those of the slowest, pooled to at most `most`, evenly where possible."""
     moving = [encoders[name].n_steps(m.n_times) for name, m in modalities.items() if m.moves]  # type: ignore[operator]
     if not moving:
         return still
-    return min(moving) // math.ceil(min(moving) / most)
+    slowest = min(moving)
+    least = math.ceil(slowest / most)
+    factor = next((k for k in range(least, 2 * least + 1) if slowest % k == 0), least)
+    return slowest // factor
 
 
 def missing(x: Tensor) -> Tensor | None:

@@ -74,8 +74,8 @@ class CrossModalSNN(CrossModalNetwork):
     kernel_size : int, default 3
         Odd side of the kernels for images and frames.
     n_steps : int, optional
-        Common steps; by default those of the slowest modality, pooled by a whole factor to 128 or fewer; 8 where
-        nothing moves.
+        Common steps; by default those of the slowest modality, pooled to 128 or fewer, by a factor that divides them
+        where there is one; 8 where nothing moves.
     n_bins : int, default 4
         Bins of equal length in which spikes are counted for the readout, at most `n_steps`.
     pooling : {"mean", "max"}, default "mean"

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from spikeneuro._validation import check_number
 from spikeneuro.errors import InputError
 
+#: Hidden units of the temporal scores, at least.
+_FEWEST = 8
 _SIZE = "(channels, height, width) or (neurons,)"
 
 
@@ -50,7 +52,8 @@ class CrossModalAttention(nn.Module):
     kernel_size : int, default 7
         Odd side k of the kernel, for maps.
     reduction : int, default 4
-        The temporal scores pass through ``n_steps // reduction`` hidden units, at least one.
+        The temporal scores pass through ``n_steps // reduction`` hidden units, at least 8: rates are positive and much
+        alike at all steps, so that a rectifier sees one sign only, and of few all may be silent for ever.
 
     Raises
     ------
@@ -107,7 +110,7 @@ class CrossModalAttention(nn.Module):
                 else nn.Linear(self.where_shape[0], self.when_shape[0])
             )
         if temporal:
-            hidden = max(1, self.n_steps // reduction)
+            hidden = max(_FEWEST, self.n_steps // reduction)
             self.time = nn.Sequential(nn.Linear(self.n_steps, hidden), nn.ReLU(), nn.Linear(hidden, self.n_steps))
 
     def forward(

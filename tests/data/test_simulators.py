@@ -178,7 +178,7 @@ def test_digits_are_real():
 
 
 def test_builtin_mistakes_are_named():
-    assert sorted(BUILTIN) == ["digits", "simulated-block-fmri", "simulated-motor-imagery"]
+    assert sorted(BUILTIN) == ["digits", "simulated-block-fmri", "simulated-motor-imagery", "simulated-where-when"]
     with pytest.raises(InputError, match="did you mean 'digits'"):
         load_builtin("digit")
     with pytest.raises(InputError, match="has no parameter 'n_subject'; did you mean 'n_subjects'"):

@@ -1,0 +1,268 @@
+"""Networks on several modalities: clocks, roles, absent modalities, and what each way of fusion can solve."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from spikeneuro import NeuroClassifier, energy
+from spikeneuro._several import take
+from spikeneuro.data import simulate_where_when
+from spikeneuro.errors import InputError
+from spikeneuro.models import create
+from spikeneuro.models.cross_modal import FUSIONS
+from spikeneuro.models.cross_modal_inputs import aligned
+
+SIZES = {
+    "eeg": {"n_chans": 4, "n_times": 100, "sfreq": 100.0},
+    "ecg": {"n_chans": 1, "n_times": 60, "sfreq": 50.0},
+    "face": {"in_chans": 1, "image_size": (12, 8)},
+    "film": {"n_times": 10, "in_chans": 2, "image_size": (12, 8), "sfreq": 10.0},
+    "age": {"n_features": 2},
+}
+SHAPES = {"eeg": (4, 100), "ecg": (1, 60), "face": (1, 12, 8), "film": (10, 2, 12, 8), "age": (2,)}
+PAIRS = [("eeg", "ecg"), ("face", "film"), ("eeg", "face"), ("face", "age"), ("ecg", "film", "age")]
+
+
+def inputs(names, count=5, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(count, *SHAPES[name], generator=generator).to(dtype) for name in names}
+
+
+def network(names, fusion="cma", model="cross-modal-snn", **options):
+    torch.manual_seed(0)
+    built = create(model, modalities={n: SIZES[n] for n in names}, n_outputs=3, fusion=fusion, **options).double()
+    built(inputs(names, 8, seed=9))  # gives batch normalisation something to remember
+    return built.eval()
+
+
+@pytest.mark.parametrize("names", PAIRS, ids="+".join)
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("model", ["cross-modal-snn", "cross-modal-cnn"])
+def test_a_modality_left_out_equals_one_that_is_nan_throughout(names, fusion, model):
+    net, x = network(names, fusion, model), inputs(names)
+    whole = net(x)
+    assert torch.isfinite(whole).all()
+    for name in names:
+        without = net({other: part for other, part in x.items() if other != name})
+        gaps = {**x, name: x[name].clone()}
+        gaps[name][[1, 3]] = torch.nan
+        mixed = net(gaps)
+        torch.testing.assert_close(mixed[[1, 3]], without[[1, 3]])
+        torch.testing.assert_close(mixed[[0, 2, 4]], whole[[0, 2, 4]])
+
+
+def test_what_is_absent_does_not_reach_the_output():
+    net, x = network(("eeg", "ecg"), model="cross-modal-cnn"), inputs(("eeg", "ecg"))
+    x["ecg"][2] = torch.nan
+    other = {**x, "ecg": torch.randn_like(x["ecg"])}
+    other["ecg"][2] = torch.nan
+    assert torch.equal(net(x)[2], net(other)[2])
+    assert not torch.equal(net(x)[1], net(other)[1])
+
+
+def test_late_fusion_is_the_mean_of_the_modalities():
+    net, x = network(("eeg", "ecg", "face"), "late"), inputs(("eeg", "ecg", "face"))
+    alone = torch.stack([net({name: part}) for name, part in x.items()])
+    torch.testing.assert_close(net(x), alone.mean(dim=0))
+
+
+@pytest.mark.parametrize("names", PAIRS[:2], ids="+".join)
+def test_attention_of_one_is_intermediate_fusion(names):
+    cma, plain = network(names), network(names, "intermediate")
+    cma.load_state_dict({**cma.state_dict(), **plain.state_dict()})
+    with torch.no_grad():
+        for attention in cma.attention.values():
+            for layer in filter(None, (attention.place, attention.time and attention.time[-1])):
+                layer.weight.zero_()
+                layer.bias.fill_(100.0)
+    x = inputs(names)
+    torch.testing.assert_close(cma(x), plain(x))
+
+
+def test_roles_are_the_first_and_second_unless_named():
+    names = ("eeg", "ecg", "face")
+    assert (network(names).where, network(names).when) == ("eeg", "ecg")
+    net = network(names, where="face")
+    assert (net.where, net.when) == ("face", "eeg")
+    assert set(net.attention) == {"eeg", "ecg"}
+    assert net.attention["eeg"].time is not None
+    assert net.attention["ecg"].time is None
+    with pytest.raises(InputError, match="both 'eeg'"):
+        network(names, where="eeg", when="eeg")
+    with pytest.raises(InputError, match="did you mean 'eeg'"):
+        network(names, where="egg")
+
+
+def test_images_of_one_size_are_fused_as_maps_and_others_as_neurons():
+    assert network(("face", "film")).attention["film"].maps
+    assert not network(("eeg", "film")).attention["film"].maps
+
+
+@pytest.mark.parametrize("steps", [3, 4, 12, 24, 30])
+def test_sequences_come_to_common_steps(steps):
+    x = torch.arange(12.0).reshape(12, 1, 1).expand(12, 2, 3)
+    pooled = aligned(x, steps, "mean")
+    assert pooled.shape == (steps, 2, 3)
+    # what is pooled or held keeps its place in time, by its ends and its mean
+    assert (pooled.diff(dim=0) >= 0).all()
+    if 12 % steps == 0 or steps % 12 == 0:
+        torch.testing.assert_close(pooled.mean(dim=0), x.mean(dim=0))
+    if steps > 12:
+        assert pooled[0, 0, 0] == 0
+        assert pooled[-1, 0, 0] == 11
+    if 12 % steps == 0:
+        assert torch.equal(aligned(x, steps, "max")[:, 0, 0], x[12 // steps - 1 :: 12 // steps, 0, 0])
+
+
+def test_common_steps_are_those_of_the_slowest():
+    assert network(("eeg", "ecg")).n_steps == 60
+    assert network(("eeg", "film")).n_steps == 10
+    assert network(("face", "age")).n_steps == 8
+    long = {name: {"n_chans": 1, "n_times": 4 * rate, "sfreq": rate} for name, rate in (("eeg", 250), ("ecg", 500))}
+    assert create("cross-modal-snn", modalities=long, n_outputs=2).n_steps == 125
+    assert create("cross-modal-snn", modalities=long, n_outputs=2, n_steps=50).n_steps == 50
+
+
+def test_time_constants_know_the_clock_of_their_layer():
+    net = network(("eeg", "ecg"))
+    assert net.branches["eeg"].first.dt == pytest.approx(1 / 100)
+    assert net.branches["ecg"].first.dt == pytest.approx(1 / 50)
+    assert net.branches["eeg"].second.dt == pytest.approx(1.0 / 60)  # one second in 60 steps
+    assert net.branches["ecg"].second.dt == pytest.approx(1.2 / 60)
+    assert net.fused.dt == pytest.approx(1.2 / 60)
+    assert network(("face", "age")).fused.dt == 1  # steps, where nothing moves
+
+
+def test_dropout_of_modalities_never_leaves_a_sample_without_any():
+    net = network(("eeg", "ecg", "face"), modality_dropout=0.7).train()
+    there = {"eeg": None, "ecg": torch.arange(4000) % 2 == 0, "face": None}
+    kept = torch.stack(list(net._dropped(there, torch.zeros(4000, 1)).values()))
+    assert kept.any(dim=0).all()
+    assert not (kept[1] & ~there["ecg"]).any()
+    # of three, each is kept with 0.3, and where none would be, the one with the largest draw
+    assert float(kept[0, there["ecg"]].double().mean()) == pytest.approx(0.3 + 0.7**3 / 3, abs=0.03)
+    x = inputs(("eeg", "ecg", "face"), 16)
+    assert not torch.equal(net(x), net(x))
+    net.eval()
+    assert torch.equal(net(x), net(x))
+
+
+@pytest.mark.parametrize("model", ["cross-modal-snn", "cross-modal-cnn"])
+def test_a_missing_modality_costs_nothing(model):
+    net, x = network(("eeg", "ecg"), "intermediate", model).float(), inputs(("eeg", "ecg"), dtype=torch.float32)
+    rows = {row.name for row in energy.count(net, {"ecg": x["ecg"]}).layers if row.dense.macs}
+    assert not any(name.startswith("branches.eeg") for name in rows)
+    assert energy.count(net, x).dense.macs > energy.count(net, {"ecg": x["ecg"]}).dense.macs
+
+
+def test_products_behind_attention_are_multiplications():
+    x = inputs(("eeg", "ecg"), dtype=torch.float32)
+    of = {}
+    for fusion in ("cma", "intermediate"):
+        net = network(("eeg", "ecg"), fusion).float()
+        of[fusion] = {row.name: row for row in energy.count(net, x).layers}["joint.0"].dense
+    assert (of["cma"].macs > 0, of["cma"].acs) == (True, 0)
+    assert (of["intermediate"].macs, of["intermediate"].acs > 0) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({}, "modalities must map"),
+        ({"eeg": SIZES["eeg"]}, "two or more"),
+        ({"eeg": SIZES["eeg"], "b.c": SIZES["ecg"]}, "'b.c'"),
+        ({"eeg": SIZES["eeg"], "ecg": {"n_chans": 1}}, "has the sizes n_chans"),
+        ({"eeg": SIZES["eeg"], "ecg": {"n_chans": 0, "n_times": 10, "sfreq": 5.0}}, "modality 'ecg': n_chans"),
+        ({"eeg": SIZES["eeg"], "ecg": {"n_chans": 1, "n_times": 10}}, "'ecg' are in seconds"),
+    ],
+)
+def test_sizes_that_make_no_network_are_refused(sizes, message):
+    with pytest.raises(InputError, match=message):
+        create("cross-modal-snn", modalities=sizes, n_outputs=2)
+
+
+def test_input_that_is_nothing_is_refused():
+    net, x = network(("eeg", "ecg")), inputs(("eeg", "ecg"))
+    with pytest.raises(InputError, match="every modality is missing"):
+        net({})
+    x["eeg"][1] = torch.nan
+    x["ecg"][1] = torch.nan
+    with pytest.raises(InputError, match="sample 1 has no modality"):
+        net(x)
+    with pytest.raises(InputError, match="sample 0 has no modality"):
+        net({"eeg": torch.full((2, 4, 100), torch.nan)})
+    x = inputs(("eeg", "ecg"))
+    x["eeg"][3, 0, 5] = torch.nan
+    with pytest.raises(InputError, match="'eeg': sample 3 is NaN in part"):
+        net(x)
+    with pytest.raises(InputError, match="fusion='cmaa'"):
+        network(("eeg", "ecg"), "cmaa")
+    with pytest.raises(InputError, match="encoder: there is no modality 'egg'"):
+        network(("eeg", "ecg"), encoder={"egg": "delta"})
+
+
+def test_encoders_by_modality():
+    sizes = {name: SIZES[name] for name in ("eeg", "ecg", "face")}
+    net = create("cross-modal-snn", modalities=sizes, n_outputs=3, encoder={"eeg": "delta"}).double()
+    x = inputs(sizes)
+    x["eeg"][0] = torch.nan
+    net.encoder.fit(x)  # on those that have it
+    assert type(net.encoder["eeg"]).__name__ == "DeltaEncoder"
+    assert type(net.encoder["ecg"]).__name__ == "DirectEncoder"
+    assert torch.isfinite(net(x)).all()
+
+
+# The task of which each modality holds half
+
+
+@pytest.fixture(scope="module", params=["signal", "image"])
+def where_when(request):
+    return simulate_where_when(480, 2, kind=request.param, random_state=1)
+
+
+def energies(X):
+    """Power by channel and quarter of a signal, pixels of an image: what a classical classifier needs of each."""
+    if X.ndim == 4:
+        return X.reshape(len(X), -1)
+    return np.stack([(part**2).mean(axis=-1) for part in np.array_split(X, 4, axis=-1)], axis=-1).reshape(len(X), -1)
+
+
+def test_neither_modality_alone_tells_the_class(where_when):
+    """Marginal accuracy 1/2 by construction; each modality does hold its half."""
+    features = {name: energies(X) for name, X in where_when.X.items()}
+    bound = 3 * 0.5 / np.sqrt(len(where_when))
+    for model in (
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        RandomForestClassifier(20, random_state=0),
+    ):
+        for own in features.values():
+            assert cross_val_score(model, own, where_when.y, cv=5).mean() == pytest.approx(0.5, abs=bound)
+        place = where_when.metadata["place"]
+        assert cross_val_score(model, features["where"], place, cv=5).mean() > 0.95
+    both = np.concatenate(list(features.values()), axis=1)
+    assert cross_val_score(RandomForestClassifier(50, random_state=0), both, where_when.y, cv=5).mean() > 0.75
+
+
+def trained(recordings, fusion, keys=("where", "when")):
+    train, test = np.arange(360), np.arange(360, 480)
+    X = {key: recordings.X[key] for key in keys}
+    clf = NeuroClassifier(
+        "cross-modal-snn", sfreq=recordings.sfreq, max_epochs=25, lr=0.01, random_state=0, module__fusion=fusion,
+        module__kernel_length=0.15,
+    )  # fmt: skip
+    clf.fit(take(X, train), recordings.y[train])
+    return clf, clf.score(take(X, test), recordings.y[test]), take(X, test), recordings.y[test]
+
+
+@pytest.mark.slow
+def test_attention_solves_what_the_mean_of_two_opinions_cannot(where_when):
+    clf, score, X, y = trained(where_when, "cma")
+    assert score > 0.9
+    for name in ("where", "when"):  # and one modality alone is worth nothing, whoever was trained
+        assert clf.score({name: X[name]}, y) == pytest.approx(0.5, abs=0.16)
+    assert trained(where_when, "late")[1] < 0.75
