@@ -17,6 +17,7 @@ TEN = {
 #: Measured with three seeds for every trained candidate.
 THREE_SEEDS = {
     ("eeg_motor_imagery", "within-subject"),
+    ("ecg_waves", "given-split"),
     ("eeg_mental_arithmetic", "leave-subjects-out"),
     ("fmri_autism", "five-folds"),
     ("image_dementia", "by-subject"),
