@@ -1,14 +1,16 @@
 """The audit of an experiment's folds, before anything is trained."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from spikeneuro.bench.grouping import units_of
 from spikeneuro.bench.suite import Experiment
 from spikeneuro.data import Recordings
-from spikeneuro.data.auditing import audit, sample_hashes
+from spikeneuro.data.auditing import AuditReport, audit, sample_hashes
 from spikeneuro.data.splits import Fold
 from spikeneuro.data.units import SAMPLE, sorted_units
 from spikeneuro.errors import LeakageError
@@ -42,10 +44,10 @@ def audited_folds(
     about. The intervals then speak of these units and not of new ones, which the report has to say.
     """
     allowed = experiment.allow_leak or (experiment.note if made[0].leaky else None)
-    hashes = sample_hashes(recordings.X)
-    reports = [audit(table, fold, hashes=hashes, allow_leak=allowed) for fold in made]
+    reports = [
+        _audited(table, fold, key, hashes, allowed) for key, hashes in _hashes(recordings).items() for fold in made
+    ]
     found = {finding for report in reports for finding in report.findings}
-    found |= _of_one_modality(recordings, table, made, allowed)
     return {
         "checked": list(reports[0].checked),
         "unchecked": list(reports[0].unchecked),
@@ -54,25 +56,34 @@ def audited_folds(
     }
 
 
-def _of_one_modality(recordings: Recordings, table: pd.DataFrame, made: list[Fold], allowed: str | None) -> set[str]:
-    """Samples on both sides that are identical in one of several modalities.
+def _hashes(recordings: Recordings) -> dict[str | None, NDArray[np.bytes_]]:
+    """Digests of the samples, by modality where there are several: one alone on both sides is a leak.
 
-    Feature vectors such as age may well be, and absent samples are alike.
+    Feature vectors such as age are alike in many people, and absent samples in all; neither counts.
     """
-    found: set[str] = set()
+    found: dict[str | None, NDArray[np.bytes_]] = {}
     for key in recordings.modalities:
         if key is None or recordings.modality[key] == "features":
             continue
-        hashes = sample_hashes(recordings.X[key])
+        found[key] = sample_hashes(recordings.X[key])
         absent = np.flatnonzero(recordings.absent(key))
-        hashes[absent] = [f"absent {row}".encode() for row in absent]
-        for fold in made:
-            try:
-                report = audit(table, fold, hashes=hashes, allow_leak=allowed)
-            except LeakageError as error:
-                raise LeakageError(f"modality {key!r}: {error}") from error
-            found |= {f"modality {key!r}: {text}" for text in report.findings if "identical" in text}
-    return found
+        found[key][absent] = [f"absent {row}".encode() for row in absent]
+    return found or {None: sample_hashes(recordings.X)}
+
+
+def _audited(
+    table: pd.DataFrame, fold: Fold, key: str | None, hashes: NDArray[np.bytes_], allowed: str | None
+) -> AuditReport:
+    """Audit of one fold; what it finds about identical samples names the modality."""
+    try:
+        report = audit(table, fold, hashes=hashes, allow_leak=allowed)
+    except LeakageError as error:
+        raise LeakageError(_of_modality(str(error), key)) from error
+    return replace(report, findings=tuple(_of_modality(finding, key) for finding in report.findings))
+
+
+def _of_modality(finding: str, key: str | None) -> str:
+    return f"modality {key!r}: {finding}" if key is not None and "identical" in finding else finding
 
 
 def _units_on_both_sides(experiment: Experiment, recordings: Recordings, made: list[Fold]) -> list[str]:

@@ -101,6 +101,26 @@ def test_eegmat(data_root):
         load("eegmat", subjects=[30])
 
 
+def test_eegmat_with_ecg(data_root):
+    both = load("eegmat", subjects=[4, 6], ecg=True)
+    alone = load("eegmat", subjects=[4, 6])
+    np.testing.assert_array_equal(both.X["eeg"], alone.X)
+    assert both.X["ecg"].shape == (60, 1, 500)
+    assert both.modality == {"eeg": "eeg", "ecg": "ecg"}
+    assert both.metadata.equals(alone.metadata)
+    assert 1e-5 < both.X["ecg"].std() < 1e-2  # volts
+    arrays = np.load(data_root / "eeg/eegmat/subject04.npz")
+    task = arrays["task"][list(arrays["ch_names"]).index("ECG"), :7500]
+    of_task = both.X["ecg"][(both.metadata["subject"] == "S04") & (both.y == 1)]
+    np.testing.assert_allclose(of_task.ravel(), task * (arrays["task_scale_uV"][-1] * 1e-6), rtol=1e-5)
+    # a heart beats about once a second: the spectrum of its power peaks between 40 and 180 beats a minute
+    power = np.abs(np.fft.rfft((of_task.ravel() - of_task.mean()) ** 2))
+    frequencies = np.fft.rfftfreq(7500, 1 / 125)
+    low = (frequencies > 0.4) & (frequencies < 4)
+    assert 0.67 < frequencies[low][power[low].argmax()] < 3
+    assert load("eegmat", subjects=[0], ecg=True, resample=80).X["ecg"].shape[2] == 320
+
+
 def test_ssvep(data_root):
     recordings = load("ssvep_exo", subjects=[3, 8], tmin=2.0, tmax=5.5)
     assert recordings.X.shape == (96, 8, 896)
