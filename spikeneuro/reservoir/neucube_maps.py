@@ -121,6 +121,25 @@ class CubeMaps:
             raise InputError(f"bins={bins} is more than the {len(by_step)} steps of a sample.")
         return np.stack([part.mean(axis=0) for part in np.array_split(by_step, bins)])
 
+    def input_activation(self, X: ArrayLike, bins: int = 10) -> NDArray[np.float64]:
+        """Activation of the inputs: spikes a step of each channel that feeds the cube, of either sign.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, channels, times)
+            Samples.
+        bins : int, default 10
+            Parts, as equal as the steps allow.
+
+        Returns
+        -------
+        ndarray, shape (bins, inputs)
+            In the order of `channels_`.
+        """
+        rates, cube = self.activation(X, bins), self.cube_
+        twins = rates[:, cube.negative_inputs] if len(cube.negative_inputs) else 0.0
+        return np.asarray(rates[:, cube.inputs] + twins)
+
     def traffic(self, X: ArrayLike, by: str = "strength") -> csr_array:
         """Spike traffic of the connections.
 
