@@ -72,9 +72,9 @@ def _rectified(converted: ConvertedNetwork, graph: Graph, x: Tensor) -> Iterator
         inputs = [known[name] for name in wire.inputs]
         info = converted.neurons.get(wire.name)
         if info is not None:
-            known[wire.name] = (inputs[0] / layer.threshold).clamp(min=0.0)
-            if graph[info.source].role != "activation":
-                known[wire.name] = inputs[0] / layer.threshold
+            assert isinstance(layer.threshold, Tensor)
+            current = inputs[0] / layer.threshold
+            known[wire.name] = current.clamp(min=0.0) if graph[info.source].role == "activation" else current
             yield info.source, (f"layer {info.where!r}", known[wire.name][0] * info.scale)
         elif isinstance(layer, SpikingMaxPool):
             known[wire.name] = layer.pool(inputs[0])

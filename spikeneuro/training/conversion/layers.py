@@ -60,7 +60,7 @@ class IntegrateAndFire(LIF):
         elif not bool((initial < 1).all()):  # NaN is not below 1 either
             raise InputError(f"initial must be below 1 threshold everywhere, got up to {initial.max().item():g}.")
         super().__init__((), beta=1.0, threshold=threshold, reset="subtract", comparison=">=", dt=1.0, **options)
-        self.register_buffer("initial", torch.as_tensor(initial).to(self.threshold))
+        self.register_buffer("initial", torch.as_tensor(initial).to(self._get("threshold")))
 
     def run(
         self,

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from spikeneuro._validation import check_number
+from spikeneuro.training.conversion.convert import folded_graph
 from spikeneuro.training.conversion.graph import Graph
 from spikeneuro.training.conversion.layers import IntegrateAndFire
 from spikeneuro.training.conversion.network import ConvertedNetwork
 from spikeneuro.training.conversion.normalisation import BATCH
-from spikeneuro.training.conversion.report import check_conversion, folded_graph
+from spikeneuro.training.conversion.report import check_conversion
 from spikeneuro.training.conversion.tracing import as_samples
 
 #: How far a membrane may begin from its threshold, in thresholds: one spike more or less.
