@@ -20,6 +20,7 @@ MODULES = {
     "spikeneuro.models.rhythm_presets": "Published settings of rhythm-snn",
     "spikeneuro.models.dale_recurrence": "Recurrent layer of hrsnn",
     "spikeneuro.models.recurrent_stdp": "Plasticity of hrsnn",
+    "spikeneuro.models.reward_stdp": "Classifier that learns from reward",
     "spikeneuro.registry": "Table of models",
     "spikeneuro.training": "Training",
     "spikeneuro.training.search": "Search of distributions",

@@ -105,6 +105,16 @@ PIPELINES: tuple[ModelEntry, ...] = (
         summary="brain-shaped spiking reservoir that learns by spike timing, deSNN readout; needs names or positions",
     ),
     ModelEntry(
+        name="reward-stdp",
+        target="spikeneuro.models.reward_stdp:build_reward_stdp",
+        inputs=("signal", "features"),
+        kind="pipeline",
+        spiking=True,
+        tasks=("classification",),
+        reference="Izhikevich (2007), doi:10.1093/cercor/bhl152",
+        summary="one layer of spiking neurons that learns from reward alone, by plasticity with eligibility",
+    ),
+    ModelEntry(
         name="connectivity-ridge",
         target="spikeneuro.models.classical.connectivity:build_connectivity_ridge",
         inputs=("signal",),
