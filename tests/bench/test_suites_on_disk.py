@@ -7,6 +7,7 @@ import pytest
 from spikeneuro.bench import load_suite
 from spikeneuro.bench.reading import read_yaml
 from spikeneuro.bench.variants import variant_names
+from spikeneuro.models import create
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "suites"
 SUITES = sorted(FOLDER.glob("*.yaml"))
@@ -50,3 +51,14 @@ def test_suite(path):
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_full_variant(path):
     assert load_suite(path, "full").label == f"{path.stem}-full"
+
+
+def test_the_spiking_network_for_ecg_waves_is_smaller_than_the_small_lstm():
+    suite = load_suite(FOLDER / "ecg_waves.yaml")
+    sizes = {"n_chans": 4, "n_times": 1301, "n_outputs": 6, "sfreq": 250.0}
+    built = {c.name: create(c.model, **sizes, **c.params) for c in suite.experiments[0].candidates[:4]}
+    count = {name: sum(p.numel() for p in model.parameters() if p.requires_grad) for name, model in built.items()}
+    assert count["lstm-36"] == 4 * 36 * (4 + 36) + 8 * 36 + 6 * 37  # four gates with two biases each, readout
+    # each layer: input weights, normalisation, recurrence, time constants; readout with its time constants
+    assert count["recurrent-snn"] == 42 * (4 + 2 + 42 + 1) + 42 * (42 + 2 + 42 + 1) + 6 * 43 + 6
+    assert count["recurrent-snn"] < count["lstm-36"]
