@@ -59,7 +59,7 @@ def _code_fingerprint(target: str, kind: str, besides: tuple[str, ...]) -> str:
     files = {*_files(names), PACKAGE / "models" / "__init__.py"}
     files |= _imported(module, files)
     # Of the pipelines those that hold a reservoir are networks that the ledger counts.
-    counted = kind == "network" or any(path.parent == PACKAGE / "reservoir" for path in files)
+    counted = kind == "network" or PACKAGE / "reservoir" / "__init__.py" in files
     files |= _files(("energy",)) if counted else set()
     texts = [(str(path.relative_to(PACKAGE)), source_text(path)) for path in sorted(files)]
     # Prices are data, and decide the modelled energy of a row.

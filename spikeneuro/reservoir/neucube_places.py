@@ -46,10 +46,11 @@ class CubePlaces:
             return np.arange(count)
         if self.n_inputs > count:
             raise InputError(f"n_inputs={self.n_inputs} is more than the {count} channels of X.")
+        means = signals.mean(axis=-1, dtype=np.float64)
+        differs = np.ptp(means, axis=0) > 0  # a channel of one mean tells nothing: it comes last
+        found = np.full(count, -1.0)
         score = f_classif if self.task == "classification" else f_regression
-        # a channel without variance has no F: it comes last
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.nan_to_num(score(signals.mean(axis=-1, dtype=np.float64), targets)[0], nan=-1.0)
+        found[differs] = score(means[:, differs], targets)[0] if differs.any() else -1.0
         return np.sort(np.argsort(-found, kind="stable")[: self.n_inputs])
 
     def _places(self, n_chans: int) -> Array:

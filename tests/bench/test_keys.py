@@ -160,3 +160,30 @@ def test_fold_membership_is_part_of_the_key(make_suite):
     assert key(fold) == key(replace(fold, name="renamed"))
     assert key(fold) != key(replace(fold, train=fold.train[1:]))
     assert key(fold) != key(replace(fold, test=fold.test[1:]))
+
+
+@pytest.mark.parametrize(
+    ("file", "changed"),
+    [
+        ("reservoir/neucube_kernel.py", {"neucube", "liquid-state-machine", "echo-state"}),
+        ("reservoir/desnn.py", {"neucube", "liquid-state-machine", "echo-state"}),
+        ("energy/sparse.py", {"neucube", "liquid-state-machine", "echo-state", "recurrent-snn"}),
+        ("models/classical/neucube.py", {"neucube"}),
+        ("plasticity/sparse_product.py", {"hrsnn"}),
+    ],
+)
+def test_code_of_reservoirs_and_plasticity_counts_where_it_is_used(package: Path, file, changed):
+    def found() -> dict[str, str]:
+        identity._code_fingerprint.cache_clear()
+        names = ("neucube", "liquid-state-machine", "echo-state", "csp-lda", "recurrent-snn", "hrsnn")
+        return {name: code_fingerprint(registry.entry(name)) for name in names}
+
+    before = found()
+    path = package / file
+    path.write_text(path.read_text() + "\n\nANSWER = 42\n")
+    after = found()
+    assert {name for name in before if before[name] != after[name]} >= changed
+    assert before["csp-lda"] == after["csp-lda"]
+    prices = package / "energy" / "cost_models" / "horowitz45-fp32.yaml"
+    prices.write_text(prices.read_text() + "\n# a price\n")
+    assert found()["neucube"] != after["neucube"]

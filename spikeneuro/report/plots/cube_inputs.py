@@ -177,8 +177,8 @@ def _graph(axes: Axes, between: Array, names: Sequence[str], places: Array, most
         receiver, sender = divmod(int(edge), len(names))
         axes.add_patch(
             FancyArrowPatch(
-                tuple(places[sender, :2]), tuple(places[receiver, :2]), arrowstyle="-|>", mutation_scale=9, shrinkA=10, shrinkB=10,
-                connectionstyle="arc3,rad=0.15", color=scale.to_rgba(flat[edge]),
+                tuple(places[sender, :2]), tuple(places[receiver, :2]), arrowstyle="-|>", mutation_scale=9,
+                shrinkA=10, shrinkB=10, connectionstyle="arc3,rad=0.15", color=scale.to_rgba(flat[edge]),
                 linewidth=0.6 + 2.4 * float(flat[edge]) / float(flat.max()),
             )
         )  # fmt: skip
