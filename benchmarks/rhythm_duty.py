@@ -165,8 +165,9 @@ def main() -> None:
             f"{row['candidate']:20} {row['share_on']:6.3f} {row['accuracy']:9.3f} {interval:>16} {row['spikes']:9.0f} "
             f"{energy:>9}"
         )
-    falling = all(after["spikes"] < before["spikes"] for before, after in pairwise(rows))
-    print(f"spikes {'fall' if falling else 'do not fall'} with every step down in the share of ON\n")
+    if len(rows) > 1:
+        falling = all(after["spikes"] < before["spikes"] for before, after in pairwise(rows))
+        print(f"spikes {'fall' if falling else 'do not fall'} with every step down in the share of ON\n")
     for row in differences:
         interval = f" ({row['low']:+.3f} to {row['high']:+.3f})" if row["low"] is not None else ""
         print(f"{row['experiment']}: {row['modulated']} - {row['unmodulated']} = {row['difference']:+.3f}{interval}, "

@@ -1,7 +1,7 @@
 """The command that tells accuracy, spikes and energy against the share of ON, on a tiny run of its own."""
 
 import csv
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -26,17 +26,22 @@ def load():
     X = 0.3 * rng.random((40, 1, 784)) + y[:, None, None] * (np.arange(784) > 400)
     return Recordings(X.astype("float32"), y, {"part": ["train"] * 24 + ["test"] * 16}, 1.0, modality="signal")
 '''
-SUITE = """
+#: Feed-forward networks that differ in their rhythm.
+NET = "hidden: [8, 6], recurrent: false, tau_unit: steps"
+SUITE = f"""
 name: tiny
 seeds: [0]
-training: {max_epochs: 1, batch_size: 8, scale: none, validation_fraction: null}
+training: {{max_epochs: 1, batch_size: 8, scale: none, validation_fraction: null}}
 candidates:
-  - {name: duty-0.5, model: rhythm-snn, params: {hidden: [8, 6], tau_unit: steps, cycle: [4, 40], duty: [0.5, 0.5]}}
-  - {name: duty-0.1, model: rhythm-snn, params: {hidden: [8, 6], tau_unit: steps, cycle: [10, 40], duty: [0.1, 0.1]}}
-  - {name: unmodulated, model: rhythm-snn, params: {hidden: [8, 6], tau_unit: steps, rhythm: none}}
-  - {name: gru, params: {hidden: 4}}
+  - {{name: duty-0.5, model: rhythm-snn, params: {{{NET}, cycle: [4, 40], duty: [0.5, 0.5]}}}}
+  - {{name: duty-0.1, model: rhythm-snn, params: {{{NET}, cycle: [10, 40], duty: [0.1, 0.1]}}}}
+  - {{name: unmodulated, model: rhythm-snn, params: {{{NET}, rhythm: none}}}}
+  - {{name: gru, params: {{hidden: 4}}}}
 experiments:
-  - {name: sweep, data: {source: "signals.py:load"}, split: {method: given, params: {column: part}}, unit: sample}
+  - name: sweep
+    data: {{source: "signals.py:load"}}
+    split: {{method: given, params: {{column: part}}}}
+    unit: sample
 """
 
 
@@ -49,15 +54,13 @@ def folder(tmp_path_factory):
     return here
 
 
-def told(folder, *options):
-    return subprocess.run(
-        [sys.executable, COMMAND, folder / "out", *options], capture_output=True, text=True, check=False
-    )
+def told(monkeypatch, folder, *options):
+    monkeypatch.setattr(sys, "argv", [str(COMMAND), str(folder / "out"), *map(str, options)])
+    runpy.run_path(str(COMMAND), run_name="__main__")
 
 
-def test_the_sweep_and_the_pairs(folder):
-    done = told(folder, "--experiment", "sweep", "--csv", folder / "duty.csv", "--plot", folder / "duty.png")
-    assert done.returncode == 0, done.stderr
+def test_the_sweep_and_the_pairs(folder, monkeypatch, capsys):
+    told(monkeypatch, folder, "--experiment", "sweep", "--csv", folder / "duty.csv", "--plot", folder / "duty.png")
     rows = list(csv.DictReader((folder / "duty.csv").open()))
     assert [row["candidate"] for row in rows] == ["duty-0.5", "duty-0.1"]  # neither the twin nor the GRU
     np.testing.assert_allclose([float(row["share_on"]) for row in rows], [0.5, 0.1], atol=0.03)
@@ -68,11 +71,12 @@ def test_the_sweep_and_the_pairs(folder):
     # rate in spikes per neuron and step, of 14 neurons and 784 steps
     assert float(rows[1]["spikes"]) == pytest.approx(cell["spike_rate"] * 14 * 784)
     assert (folder / "duty.png").read_bytes().startswith(b"\x89PNG")
-    assert "sweep: duty-0.1 - unmodulated = " in done.stdout
-    assert "spikes fall with" in done.stdout or "spikes do not fall with" in done.stdout
+    said = capsys.readouterr().out
+    assert "sweep: duty-0.1 - unmodulated = " in said
+    assert "spikes fall with" in said or "spikes do not fall with" in said
 
 
-def test_an_unknown_experiment_is_named(folder):
-    done = told(folder)
-    assert done.returncode == 2
-    assert "the run has no experiment 'permuted-duty'; it has sweep" in done.stderr
+def test_an_unknown_experiment_is_named(folder, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        told(monkeypatch, folder)
+    assert "the run has no experiment 'permuted-duty'; it has sweep" in capsys.readouterr().err
