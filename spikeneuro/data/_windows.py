@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from spikeneuro._validation import check_choice, check_number
-from spikeneuro.data.recordings import PER_PART, Recordings, describe_rows, shape_text
+from spikeneuro.data._parts import describe_rows, shape_text
+from spikeneuro.data.recordings import PER_PART, Recordings
 from spikeneuro.errors import InputError
 
 

@@ -175,6 +175,8 @@ def temporal_dependence(
 
 def _samples_first(X: Any, time_axis: int, batch_axis: int, model: Any) -> tuple[Any, int]:
     """Samples first, and where their time axis then is."""
+    if isinstance(X, dict):
+        raise InputError(f"X is a dict of modalities ({', '.join(map(str, X))}); the controls of time take one array.")
     if isinstance(X, Tensor):
         X = X.detach().cpu().numpy()
     samples = as_samples(X)
