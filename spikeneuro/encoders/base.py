@@ -25,11 +25,11 @@ class Encoder(nn.Module, ABC):
     an image counts as a single sample. With k features a channel, feature ``channel * k + j`` belongs to ``channel``:
     ``spikes.unflatten(2, (channels, k))`` gives them apart.
 
-    Values are 0 or 1 in the dtype of the input, except where `graded` is true; where `random` is, they are drawn and
-    depend on the place of a trial in the batch. Encoders have no parameters to train and are not differentiable (a
-    comparison has derivative zero, and no surrogate takes its place here), except where `graded` is true. What `fit`
-    learns is kept in buffers whose names end in an underscore: they move with the module, are part of
-    ``state_dict`` and load into an encoder that was never fitted.
+    Values are 0 or 1 in the dtype of the input, except where `graded` is true; where `random` is, they are drawn, in
+    training mode for each trial of the batch anew and in evaluation mode once for all of them. Encoders have no
+    parameters to train and are not differentiable (a comparison has derivative zero, and no surrogate takes its place
+    here), except where `graded` is true. What `fit` learns is kept in buffers whose names end in an underscore: they
+    move with the module, are part of ``state_dict`` and load into an encoder that was never fitted.
 
     Parameters
     ----------

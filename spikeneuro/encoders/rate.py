@@ -20,6 +20,9 @@ class RateEncoder(IntensityEncoder):
     intensity is the observed frequency put back through the formula; its standard error is
     ``sqrt(P (1 - P) / K) / gain`` (Poisson: ``/ (f_max dt)``), so K = 100 steps still leave 5 % of the range.
 
+    In training mode every trial of a batch gets numbers of its own. After ``encoder.eval()`` all trials get the same
+    ones, so that what a network predicts from a trial does not depend on what else is in the batch.
+
     Uniform numbers are drawn in time order, on the generator's device (CPU by default, so that a seed gives the same
     spikes on every device), and for that reason snnTorch's ``spikegen.rate``, which draws from the global generator
     only, is not used.
@@ -137,7 +140,8 @@ class RateEncoder(IntensityEncoder):
 
     def _draw(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         probability = (self.gain * self._intensity(x) + self.offset).clamp(0, 1).unsqueeze(1)
-        shape = (x.shape[0], self.steps_per_sample, *x.shape[1:])
+        n_draws = x.shape[1] if self.training else 1  # trials of the batch
+        shape = (x.shape[0], self.steps_per_sample, n_draws, *x.shape[2:])
         device = torch.device("cpu") if generator is None else generator.device
         uniform = torch.rand(shape, dtype=x.dtype, device=device, generator=generator)
         return (uniform.to(x.device) < probability).to(x.dtype)

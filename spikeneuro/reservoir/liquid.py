@@ -59,27 +59,22 @@ class Liquid(nn.Module):
 def as_encoder(given: Any) -> Encoder:
     """Encoder of that name, or a copy of the object, in double precision."""
     if isinstance(given, str):
-        return encoders.create(given).double()
+        return encoders.create(given).double().eval()
     if not isinstance(given, Encoder):
         raise InputError(
             f"encoder must be a name or an Encoder, got {type(given).__name__}; names: {', '.join(encoders.names())}."
         )
-    return copy.deepcopy(given).double()
+    return copy.deepcopy(given).double().eval()
 
 
 def encoded(encoder: Encoder, x: Tensor) -> Tensor:
     """Code (steps, batch, features) of signals, that of each as if it were alone.
 
-    A code that draws at random draws the same numbers for every signal: else its spikes, and with them what is
-    predicted, would depend on what else is in the batch.
+    A code that draws at random draws the same numbers at every call and, in evaluation mode, for every signal: else its
+    spikes, and with them what is predicted, would depend on what else is in the batch.
     """
-    if not encoder.random:
+    with torch.random.fork_rng(devices=(), enabled=encoder.random):  # the generator is afterwards as it was before
         return encoder(x)
-    codes = []
-    for sample in x.split(1):
-        with torch.random.fork_rng(devices=()):  # the generator is afterwards as it was before
-            codes.append(encoder(sample))
-    return torch.cat(codes, dim=1)
 
 
 def own_readout(given: Any) -> Any:

@@ -339,10 +339,13 @@ class NeuroEstimator(BaseEstimator):
     def _forward(self, X: Any) -> Tensor:
         inputs = self.network_input(X)
         module = self.net_.module_.eval()
-        # A model may draw when it predicts (rate codes); the same input then gives the same answer all the same.
-        with torch.no_grad(), scoped_seed(self.seed_):
-            batches = (_several.moved(batch, self.device) for batch in _several.batches(inputs, self.batch_size))
-            return torch.cat([module(batch).cpu() for batch in batches])
+        outputs = []
+        for batch in _several.batches(inputs, self.batch_size):
+            # A model may draw when it predicts (rate codes): each batch starts from the same seed, and encoders then
+            # draw once for all samples, so that a sample's output is the same at every call and in every batch.
+            with torch.no_grad(), scoped_seed(self.seed_):
+                outputs.append(module(_several.moved(batch, self.device)).cpu())
+        return torch.cat(outputs)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -253,3 +253,17 @@ def test_random_codes_predict_the_same_twice():
     again = NeuroClassifier("spiking-mlp", max_epochs=2, random_state=0, module__encoder="rate").fit(X, y)
     np.testing.assert_array_equal(again.predict_proba(X), first)
     assert again.health_ == clf.health_
+
+
+@pytest.mark.parametrize("model", ["spiking-mlp", "recurrent-snn"])
+def test_random_codes_predict_a_sample_the_same_in_every_batch(model):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2, 32)), np.tile([0, 1], 20)
+    X = X[:, 0, :6] if model == "spiking-mlp" else X
+    clf = quick(model, max_epochs=2, batch_size=16, module__encoder="rate").fit(X, y)
+    together = clf.predict_proba(X)
+    assert np.ptp(together) > 0
+    np.testing.assert_allclose(clf.predict_proba(X[::-1])[::-1], together, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate([clf.predict_proba(X[i : i + 1]) for i in range(40)]), together, rtol=1e-5
+    )
