@@ -14,6 +14,16 @@ NETWORKS: tuple[ModelEntry, ...] = (
         summary="EEGNet's convolutions with spiking neurons of many time constants",
     ),
     ModelEntry(
+        name="spiking-filter-bank",
+        target="spikeneuro.models.spiking_filter_bank:SpikingFilterBank",
+        inputs=("signal",),
+        kind="network",
+        spiking=True,
+        tasks=("classification", "regression"),
+        reference="after Schirrmeister et al. (2017), doi:10.1002/hbm.23730",
+        summary="band powers of learned filters as spikes, read by spiking neurons of many time constants",
+    ),
+    ModelEntry(
         name="recurrent-snn",
         target="spikeneuro.models.recurrent_snn:RecurrentSNN",
         inputs=("signal",),
