@@ -14,7 +14,8 @@ from spikeneuro.training.conversion.network import ConvertedNetwork
 from spikeneuro.training.conversion.qcfs import with_qcfs
 
 #: Start of the thresholds: batch normalisation leaves inputs of size 1, and few epochs do not bring 8, as published,
-#: down to what they need.
+#: down to what they need. Of 2, 4 and 8 it gave the best spiking network on 1 000 MNIST training images held out from
+#: training on 3 000 others (0.952, 0.938, 0.942 at T = 8 with average pooling); no test image was looked at.
 START = 2.0
 
 
@@ -254,8 +255,11 @@ class ConvertedCNN2d(QuantisedNetwork):
         Sizes, as for `cnn2d`.
     filters, kernel_size, drop_prob
         As for `cnn2d`.
-    steps, levels, theta, average_pooling, spiking_pooling
+    steps, levels, theta, spiking_pooling
         As for `ConvertedCNN1d`.
+    average_pooling : bool, default False
+        Whether maxima become averages, as published. Pooling of spikes by maxima rounds nothing, where neurons that
+        take averages round once more: on the images held out it was better.
 
     Raises
     ------
@@ -285,7 +289,7 @@ class ConvertedCNN2d(QuantisedNetwork):
         steps: int = 8,
         levels: int = 8,
         theta: float = START,
-        average_pooling: bool = True,
+        average_pooling: bool = False,
         spiking_pooling: bool = True,
     ) -> None:
         sizes = {"in_chans": in_chans, "image_size": image_size, "n_outputs": n_outputs}
