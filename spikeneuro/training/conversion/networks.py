@@ -258,8 +258,9 @@ class ConvertedCNN2d(QuantisedNetwork):
     steps, levels, theta, spiking_pooling
         As for `ConvertedCNN1d`.
     average_pooling : bool, default False
-        Whether maxima become averages, as published. Pooling of spikes by maxima rounds nothing, where neurons that
-        take averages round once more: on the images held out it was better.
+        Whether maxima become averages, as published. Pooling of spikes by maxima needs no neurons of its own, where
+        those that take averages round once more; on held-out training images neither was better (two seeds: 0.960 and
+        0.960, against 0.952 and 0.963 with averages).
 
     Raises
     ------
