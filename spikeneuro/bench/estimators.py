@@ -35,16 +35,16 @@ def build(candidate: Candidate, recordings: Recordings, task: str, seed: int) ->
     """
     entry = candidate.entry
     if entry.kind == "pipeline":
-        return models.create(
-            candidate.model,
+        ours = {
             **_sizes(recordings),
-            n_outputs=n_outputs(recordings),
-            sfreq=sfreq_of(recordings),
-            task=task,
-            random_state=seed,
+            "n_outputs": n_outputs(recordings),
+            "sfreq": sfreq_of(recordings),
+            "task": task,
+            "random_state": seed,
             **_channels(candidate, recordings),
-            **candidate.params,
-        )
+        }
+        _refuse(candidate.params, ours)
+        return models.create(candidate.model, **ours, **candidate.params)
     estimator = _estimator_class(task)(
         candidate.model,
         sfreq=sfreq_of(recordings),
@@ -98,11 +98,18 @@ def _check(candidate: Candidate, recordings: Recordings, task: str) -> None:
         sizes["n_times"] = candidate.windows.length
     if kind not in ("image", "several"):
         sizes["sfreq"] = sfreq_of(recordings)
+    sizes["n_outputs"] = n_outputs(recordings)
+    _refuse(candidate.params, sizes)
     with scoped_seed(0):
-        module = models.create(
-            candidate.model, **sizes, n_outputs=n_outputs(recordings), **_hyperparameters(candidate, task)
-        )
+        module = models.create(candidate.model, **sizes, **_hyperparameters(candidate, task))
     check_pretraining(candidate.pretraining, module)
+
+
+def _refuse(params: Iterable[str], ours: Iterable[str]) -> None:
+    """Refuse hyperparameters that the harness gives."""
+    for name in params:
+        if name in ours:
+            raise InputError(f"params: {name!r} follows from the recordings and the suite; leave it out.")
 
 
 def _unfit(entry: ModelEntry, recordings: Recordings, kind: str) -> InputError:
