@@ -1,5 +1,6 @@
 """Recurrent neurons on a grid that keep to Dale's law and to their connections while they are trained."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from spikeneuro.reservoir.wiring import dale_weights, distance_connectivity, gri
 
 #: Time constants: a mean, the (share, mean) of several kinds of neurons, or a distribution.
 Times = float | Sequence[tuple[float, float]] | Heterogeneity
+
+#: Share of the neurons whose time constants may be raised to a step without a word.
+_RAISED_SILENTLY = 0.1
 
 
 class DaleRecurrentLIF(RecurrentLIF):
@@ -151,10 +155,23 @@ def membrane_times(times: tuple[Times, Times], kinds: Tensor, concentration: flo
     -------
     Tensor
         (n,), in the unit of `dt`.
+
+    Warns
+    -----
+    UserWarning
+        If more than one in ten neurons drew less than a step, and so lose their own time constant.
     """
     excitatory = _distribution(times[0], "tau", concentration)(len(kinds))
     inhibitory = _distribution(times[1], "tau_inhibitory", concentration)(len(kinds))
-    return torch.where(kinds > 0, excitatory, inhibitory).double().clamp(min=dt)
+    drawn = torch.where(kinds > 0, excitatory, inhibitory).double()
+    raised = int((drawn < dt).sum())
+    if raised > _RAISED_SILENTLY * len(kinds):
+        warnings.warn(
+            f"{raised} of {len(kinds)} neurons drew a membrane time constant shorter than a step ({dt:g}) and all get "
+            "that of a step; count time in steps (tau_unit='steps') or give a longer mean tau.",
+            stacklevel=2,
+        )
+    return drawn.clamp(min=dt)
 
 
 def _distribution(given: Times, name: str, concentration: float) -> Heterogeneity:

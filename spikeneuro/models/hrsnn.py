@@ -1,9 +1,8 @@
 """Heterogeneous recurrent spiking network: neurons on a grid, of many time constants, with plastic connections."""
 
 import copy
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -12,19 +11,18 @@ from spikeneuro._validation import check_choice, check_number
 from spikeneuro.encoders import Encoder
 from spikeneuro.models.dale_recurrence import DaleRecurrentLIF, Times, membrane_times, wired
 from spikeneuro.models.inputs import check_signal, check_sizes
-from spikeneuro.models.layered_snn import LayeredSNN
-from spikeneuro.models.recurrent_stdp import Drawn, heterogeneous_stdp, learn_recurrence
+from spikeneuro.models.recurrent_states import RecurrentStatesSNN
+from spikeneuro.models.recurrent_stdp import Drawn, Held, heterogeneous_stdp, learn_recurrence
 from spikeneuro.models.spiking import as_surrogate
 from spikeneuro.ops.surrogates import Surrogate
 from spikeneuro.plasticity import PairSTDP, Pretraining, Rule
-from spikeneuro.reservoir.memory_capacity import MemoryCapacity, memory_capacity_of
+from spikeneuro.plasticity.statistics import Batches, each, has_fresh, take_statistics
 from spikeneuro.reservoir.wiring import MAASS_PROBABILITY, MAASS_STRENGTH
 
 TRAINED = ("all", "readout")
-STATES = ("membrane", "trace")
 
 
-class HRSNN(LayeredSNN):
+class HRSNN(RecurrentStatesSNN):
     r"""Heterogeneous recurrent spiking network (HRSNN).
 
     .. code-block:: text
@@ -41,7 +39,8 @@ class HRSNN(LayeredSNN):
 
     There are two ways to train it. With ``train="all"`` gradients reach everything. As published, the recurrent
     connections learn by spike-timing-dependent plasticity without labels (`pretrain`, or the callback
-    `RecurrentSTDPPretraining` of an estimator), and with ``train="readout"`` gradients then reach the readout alone.
+    `RecurrentSTDPPretraining` of an estimator), and with ``train="readout"`` gradients then reach the readout alone. A
+    batch normalisation then keeps the statistics that it got in pre-training, or else from the first training batch.
 
     The publications come without code: C, lambda and weights are those of `spikeneuro.reservoir`, input weights dense
     and of both signs. `spikeneuro.energy.count` charges recurrent spikes for the connections that exist.
@@ -76,7 +75,7 @@ class HRSNN(LayeredSNN):
     tau : float, sequence of (share, mean), or Heterogeneity, optional
         Membrane time constants: the mean of a gamma distribution, the shares and means of several such (fast, medium
         and slow neurons: ``((0.1, 0.01), (0.6, 0.05), (0.3, 0.2))``), or any distribution. Default 0.05 seconds or 5
-        steps. Values below the length of a step are set to it.
+        steps. Values below the length of a step are set to it, with a warning if they are more than one in ten.
     tau_inhibitory : float, sequence of (share, mean), or Heterogeneity, optional
         The same for inhibitory neurons; by default as `tau`.
     concentration : float, default 3
@@ -177,7 +176,7 @@ class HRSNN(LayeredSNN):
             times = membrane_times(both, kinds, concentration, dt)
             return DaleRecurrentLIF(
                 size, signs, weights, bias=norm == "none", tau_mem=times, dt=dt, surrogate=as_surrogate(surrogate),
-                learn=("tau_mem",) if learn_tau else (),
+                threshold=torch.ones(size), learn=("tau_mem",) if learn_tau else (),
             )  # fmt: skip
 
         super().__init__(
@@ -200,6 +199,19 @@ class HRSNN(LayeredSNN):
         layer = self.neurons[0]
         assert isinstance(layer, DaleRecurrentLIF)
         return layer
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; where the readout alone is trained, normalisations stay as they are."""
+        super().train(mode)
+        if self.train_mode == "readout":
+            self.norms.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, times) -> logits (batch, n_outputs), or (batch, n_outputs, times) for steps."""
+        if self.training and self.train_mode == "readout" and has_fresh(self.norms):
+            take_statistics(self, [x], self.recurrent)
+        return super().forward(x)
 
     def homogeneous_twin(self) -> Self:
         """Return a copy that differs in one thing: all neurons have the mean of this network's time constants.
@@ -261,19 +273,24 @@ class HRSNN(LayeredSNN):
 
     def pretrain(
         self,
-        batches: Callable[[], Iterable[Tensor]] | Sequence[Tensor],
+        batches: Batches,
         rule: Rule | None = None,
         *,
         epochs: int = 1,
         max_weight: float | None = None,
         plastic: str = "all",
+        homeostasis: Held = "normalisation",
     ) -> Pretraining:
         """Let the recurrent connections learn without labels, by heterogeneous plasticity.
+
+        A batch normalisation that has seen no data gets the statistics of all batches before. Connections that end at a
+        weight of exactly 0 (`Pretraining.lost`) are lost to gradients: what these train is the magnitude.
 
         Parameters
         ----------
         batches : sequence of Tensor, or function that returns an iterable of them
-            Inputs of the network, (batch, n_chans, times); a function is called for each epoch.
+            Inputs of the network, (batch, n_chans, times); a function is called for each of the passes: the epochs, one
+            for the normalisation and two to measure the rate.
         rule : Rule, optional
             What `stdp` gives, which is the default, or another one without reward.
         epochs : int, default 1
@@ -282,11 +299,16 @@ class HRSNN(LayeredSNN):
             Largest magnitude of a weight; by default the largest one now.
         plastic : {"all", "excitatory"}, default "all"
             Whose connections learn.
+        homeostasis : sequence of Homeostasis, str or mapping, or one of them, or None, default "normalisation"
+            What is applied besides the rule, which by itself can drive all neurons into saturation.
+            "normalisation" keeps each neuron's sum of incoming magnitudes, "synaptic-scaling" and "threshold" (which
+            changes thresholds for good) lead to a ``target`` rate, by default the layer's before learning. They act at
+            every step. Objects and mappings with numbers: `spikeneuro.plasticity.as_homeostasis`.
 
         Returns
         -------
         Pretraining
-            What happened, batch by batch.
+            What happened.
 
         Raises
         ------
@@ -303,96 +325,17 @@ class HRSNN(LayeredSNN):
         """
 
         def currents() -> Iterable[Tensor]:
-            for batch in batches() if callable(batches) else batches:
+            for batch in each(batches):
                 check_signal(batch, self.n_chans, None)
                 yield self.norms[0](self.linears[0](self.encoder(batch)))
 
         mode = self.training
         self.eval()
         try:
+            take_statistics(self, batches, self.recurrent)
             return learn_recurrence(
-                self.recurrent, currents, rule or self.stdp(), epochs=epochs, max_weight=max_weight, plastic=plastic
-            )
+                self.recurrent, currents, rule or self.stdp(), epochs=epochs, max_weight=max_weight, plastic=plastic,
+                homeostasis=homeostasis,
+            )  # fmt: skip
         finally:
             self.train(mode)
-
-    @torch.no_grad()
-    def states(self, x: Tensor, kind: str = "membrane", tau_trace: float | None = None) -> tuple[Tensor, Tensor]:
-        """Return the state of the recurrent neurons after each step, for readouts of one's own.
-
-        Parameters
-        ----------
-        x : Tensor
-            (batch, n_chans, times).
-        kind : {"membrane", "trace"}, default "membrane"
-            Membrane potentials after the reset, or spikes filtered by ``exp(-dt / tau_trace)``.
-        tau_trace : float, optional
-            Time constant of the filter in the network's unit, the same for all; by default the neurons' mean one.
-
-        Returns
-        -------
-        states, spikes : Tensor
-            (steps, batch, hidden) each.
-        """
-        check_choice(kind, STATES, "kind")
-        check_signal(x, self.n_chans, None)
-        mode = self.training
-        self.eval()
-        try:
-            current = self.norms[0](self.linears[0](self.encoder(x)))
-            result = self.recurrent.run(current, record=("membrane",))
-        finally:
-            self.train(mode)
-        if kind == "membrane":
-            return result.traces["membrane"], result.spikes
-        tau = float(self.recurrent.tau_mem.mean()) if tau_trace is None else tau_trace
-        check_number(tau, "tau_trace", low=0.0, closed="neither")
-        keep = math.exp(-self.recurrent.dt / tau)
-        trace, traces = torch.zeros_like(result.spikes[0]), []
-        for spikes in result.spikes:
-            trace = keep * trace + spikes
-            traces.append(trace)
-        return torch.stack(traces), result.spikes
-
-    def memory_capacity(
-        self,
-        max_delay: int = 50,
-        *,
-        kind: str = "membrane",
-        tau_trace: float | None = None,
-        input_scale: float = 1.0,
-        random_state: Any = None,
-        **options: Any,
-    ) -> MemoryCapacity:
-        """Measure how much of its past input the network's state tells, and what it costs in spikes.
-
-        The same random input goes into every channel.
-
-        Parameters
-        ----------
-        max_delay : int, default 50
-            Largest delay in samples.
-        kind, tau_trace
-            As for `states`.
-        input_scale : float, default 1
-            Factor of the input.
-        random_state : int, RandomState or None
-            Draws the input.
-        **options
-            Those of `spikeneuro.reservoir.memory_capacity_of` and `spikeneuro.reservoir.memory_capacity`.
-
-        Returns
-        -------
-        MemoryCapacity
-            Its `effective` is spikes a step for each unit of memory.
-        """
-        every = self.encoder.steps_per_sample
-
-        def driven(signal: Any) -> tuple[Any, Any]:
-            like = self.recurrent.weight
-            x = input_scale * torch.as_tensor(signal, dtype=like.dtype, device=like.device)
-            states, spikes = self.states(x.expand(1, self.n_chans, -1), kind, tau_trace)
-            counted = spikes[:, 0].unflatten(0, (-1, every)).sum(1)
-            return states[every - 1 :: every, 0].cpu().numpy(), counted.cpu().numpy()
-
-        return memory_capacity_of(driven, max_delay, random_state=random_state, **options)

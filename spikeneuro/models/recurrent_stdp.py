@@ -1,7 +1,7 @@
 """Heterogeneous plasticity of recurrent connections: its constants, and a network's pre-training by it."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,10 +12,22 @@ from spikeneuro._validation import check_choice, check_number, suggestion
 from spikeneuro.errors import InputError
 from spikeneuro.models.dale_recurrence import DaleRecurrentLIF
 from spikeneuro.nn.heterogeneity import Constant, Gamma, Heterogeneity
-from spikeneuro.plasticity import PairSTDP, PlasticRecurrence, Pretraining, Rule, as_rule, learning
+from spikeneuro.plasticity import (
+    Homeostasis,
+    PairSTDP,
+    PlasticRecurrence,
+    Pretraining,
+    Rule,
+    as_homeostasis,
+    as_rule,
+    learning,
+)
+from spikeneuro.plasticity.named import HOMEOSTASIS, Given
 from spikeneuro.plasticity.pretraining import training_batches
+from spikeneuro.plasticity.record import mean_rate
 
 Drawn = float | Heterogeneity | Mapping[str, float] | None
+Held = Sequence[Homeostasis | Given] | Homeostasis | Given | None
 
 OWNERS = ("neuron", "synapse")
 PLASTIC = ("all", "excitatory")
@@ -109,6 +121,48 @@ def _gamma(given: Mapping[str, float], name: str) -> Gamma:
     return Gamma(**given)
 
 
+def recurrent_homeostasis(given: Held, total: Tensor, rate: float, dt: float) -> tuple[Homeostasis, ...]:
+    """Return homeostasis for a recurrent layer; by name, what depends on the layer need not be given.
+
+    Parameters
+    ----------
+    given : sequence of Homeostasis, str or mapping, or one of them, or None
+        As `spikeneuro.plasticity.as_homeostasis` takes them. By name, ``every`` is "step", ``total`` of "normalisation"
+        is each neuron's own, and ``target`` of "synaptic-scaling" and "threshold" the rate before learning.
+    total : Tensor
+        Sum of the magnitudes that arrive at each neuron, (neurons,).
+    rate : float
+        Spikes per neuron and step before learning.
+    dt : float
+        Length of a step.
+
+    Returns
+    -------
+    tuple of Homeostasis
+        In the same order.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or number.
+
+    Examples
+    --------
+    >>> recurrent_homeostasis("synaptic-scaling", torch.ones(3), 0.25, 0.5)
+    (SynapticScaling(every='step', target=0.5, beta=0.01),)
+    """
+    target = {"target": rate / dt}
+    own: dict[str, Any] = {"normalisation": {"total": total}, "synaptic-scaling": target, "threshold": target}
+    parts = () if given is None else (given,) if isinstance(given, str | Mapping | Homeostasis) else tuple(given)
+    full: list[Homeostasis | Given] = []
+    for part in parts:
+        named = {"name": part} if isinstance(part, str) else part
+        if isinstance(named, Mapping) and named.get("name") in HOMEOSTASIS:
+            named = {"every": "step"} | own.get(named["name"], {}) | dict(named)
+        full.append(named)
+    return as_homeostasis(full)
+
+
 def learn_recurrence(
     layer: DaleRecurrentLIF,
     currents: Callable[[], Iterable[Tensor]],
@@ -117,6 +171,7 @@ def learn_recurrence(
     epochs: int,
     max_weight: float | None,
     plastic: str,
+    homeostasis: Held = None,
 ) -> Pretraining:
     """Let the connections of a layer learn from input currents, step by step.
 
@@ -138,6 +193,8 @@ def learn_recurrence(
         Largest magnitude; None for the largest one now.
     plastic : {"all", "excitatory"}
         Whose connections learn.
+    homeostasis : optional
+        As for `recurrent_homeostasis`; none by default.
 
     Returns
     -------
@@ -147,7 +204,8 @@ def learn_recurrence(
     check_number(epochs, "epochs", low=1, integer=True)
     check_choice(plastic, PLASTIC, "plastic")
     layer.settle()
-    largest = float(layer.weight.detach().abs().max())
+    first = layer.weight.detach().clone()
+    largest = float(first.abs().max())
     if largest == 0:
         raise InputError("the network has no recurrent connection that could learn; raise probability or length.")
     bound = largest if max_weight is None else check_number(max_weight, "max_weight", low=0.0, closed="neither")
@@ -157,22 +215,26 @@ def learn_recurrence(
     synapses = PlasticRecurrence(
         layer, low=-bound * (signs < 0).to(signs), high=bound * (signs >= 0).to(signs), exists=exists
     )
-    done, fired = Pretraining(), False
-    with learning(synapses, rule) as learner:
+
+    def rate() -> float:
+        with torch.no_grad():
+            return mean_rate(layer(current) for current in currents())
+
+    done, fired = Pretraining(before=rate()), False
+    held = recurrent_homeostasis(homeostasis, (first.abs() * exists).sum(1), done.before, layer.dt)
+    with learning(synapses, rule, homeostasis=held) as learner:
         for _ in range(epochs):
             for current in currents():
                 before = layer.weight.detach().clone()
                 spikes = learner(current.detach())
-                weight = layer.weight.detach()
-                done.change.append(float((weight - before).abs()[exists].mean()) if bool(exists.any()) else 0.0)
-                done.rate.append(float(spikes.mean()))
-                done.low.append(float(weight.min()))
-                done.high.append(float(weight.max()))
+                done.add(before[exists], layer.weight.detach()[exists], spikes)
                 fired = fired or bool(spikes.any())
     if not done.change:
         raise InputError("there was no batch to learn from.")
     if not fired:
         raise InputError("no neuron ever fired, so that nothing was learned; scale the input up.")
+    done.close(first[exists], layer.weight.detach()[exists])
+    done.after = rate()
     return done
 
 
@@ -193,6 +255,8 @@ class RecurrentSTDPPretraining(Callback):
         Largest magnitude of a weight; by default the largest one at the start.
     plastic : {"all", "excitatory"}, default "all"
         Whose connections learn.
+    homeostasis : sequence of Homeostasis, str or mapping, or one of them, or None, default "normalisation"
+        What holds the firing rate while they learn, as for `HRSNN.pretrain`.
     **constants
         Those of `HRSNN.stdp`; drawn from torch's global generator, which estimators seed. Not with `rule`.
 
@@ -213,12 +277,14 @@ class RecurrentSTDPPretraining(Callback):
         epochs: int = 1,
         max_weight: float | None = None,
         plastic: str = "all",
+        homeostasis: Held = "normalisation",
         **constants: Any,
     ) -> None:
         self.rule = rule
         self.epochs = epochs
         self.max_weight = max_weight
         self.plastic = plastic
+        self.homeostasis = homeostasis
         self.constants = constants
 
     def check(self, module: Any) -> None:
@@ -239,7 +305,7 @@ class RecurrentSTDPPretraining(Callback):
         known = [name for name in inspect.signature(module.stdp).parameters if name != "generator"]
         for name in self.constants:
             if name not in known:
-                options = [*known, "rule", "epochs", "max_weight", "plastic"]
+                options = [*known, "rule", "epochs", "max_weight", "plastic", "homeostasis"]
                 raise InputError(f"RecurrentSTDPPretraining has no {name!r}; {suggestion(name, options)}")
         if self.rule is not None and self.constants:
             raise InputError(f"rule={self.rule!r} has its own constants; leave out {', '.join(self.constants)}.")
@@ -247,6 +313,7 @@ class RecurrentSTDPPretraining(Callback):
         check_choice(self.plastic, PLASTIC, "plastic")
         if self.max_weight is not None:
             check_number(self.max_weight, "max_weight", low=0.0, closed="neither")
+        recurrent_homeostasis(self.homeostasis, module.recurrent.weight.detach().abs().sum(1), 0.0, module.recurrent.dt)
         self._rule(module, torch.Generator())  # checked without drawing from the global generator
 
     def _rule(self, module: Any, generator: torch.Generator | None = None) -> Rule:
@@ -276,4 +343,5 @@ class RecurrentSTDPPretraining(Callback):
             epochs=self.epochs,
             max_weight=self.max_weight,
             plastic=self.plastic,
+            homeostasis=self.homeostasis,
         )

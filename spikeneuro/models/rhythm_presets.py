@@ -15,8 +15,9 @@ _PLAIN: dict[str, Any] = {
     "drop_prob": 0.0,
 }  # fmt: skip
 _ADAPTIVE: dict[str, Any] = {
-    "tau_unit": "steps", "kappa": 1.8, "threshold": 0.01, "gain": "1-beta", "reset_timing": "next_step",
-    "recurrent_scale": 3.0**0.5, "surrogate": "multi_gaussian", "norm": "none", "drop_prob": 0.0,
+    "tau_unit": "steps", "kappa": 1.8, "adaptation_start": 0.01, "threshold": 0.01, "gain": "1-beta",
+    "reset_timing": "next_step", "recurrent_scale": 3.0**0.5, "surrogate": "multi_gaussian", "norm": "none",
+    "drop_prob": 0.0,
 }  # fmt: skip
 _SEQUENTIAL: dict[str, Any] = {"cycle": (1, 50), "duty": (0.1, 0.5), "phase": 0.5, "rounding": "ceil"}
 _PERMUTED: dict[str, Any] = {
@@ -48,7 +49,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rounding": "ceil", "tau_unit": "steps", "tau": (1.44, 55.0), "gain": "1-beta", "reset_timing": "next_step",
         "surrogate": "multi_gaussian", "norm": "none", "readout": "leaky", "drop_prob": 0.0,
     },
-    "ecg-waves": {key: value for key, value in _ADAPTIVE.items() if key != "kappa"} | {
+    "ecg-waves": {key: value for key, value in _ADAPTIVE.items() if key not in ("kappa", "adaptation_start")} | {
         "task": "steps", "hidden": 36, "rhythm": "mix", "cycle": (1, 2), "tau": (20.0, 20.0),
     },
 }  # fmt: skip

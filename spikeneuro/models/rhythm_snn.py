@@ -1,5 +1,6 @@
 """Spiking layers whose neurons are ON in a rhythm, between an encoder and a readout."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,8 +55,8 @@ class RhythmSNN(LayeredSNN):
     recurrent : bool or sequence of bool, default True
         Whether the neurons of a layer are connected, for all or for each layer.
     rhythm : {"cycle", "mix", "none"}, default "cycle"
-        "cycle" is `Rhythm`, "mix" is `MixRhythm` with the shortest and longest cycle of `cycle` in steps, "none" the
-        same network without modulation.
+        "cycle" is `Rhythm`, "mix" is `MixRhythm` with the shortest and longest cycle of `cycle` in steps, which has no
+        `duty`, `phase`, `rounding`, `min_on` or `across`, "none" the same network without modulation.
     cycle : (float, float) or one pair per layer, default (1, 50)
         Length of the cycle of the first and the last neuron of a layer in `cycle_unit`; with "hertz" its frequency.
     cycle_unit : {"steps", "seconds", "hertz"}, default "steps"
@@ -85,6 +86,8 @@ class RhythmSNN(LayeredSNN):
         Whether all time constants are learned.
     kappa : float, default 0
         Rise of the threshold per unit of adaptation; 0 for neurons that do not adapt.
+    adaptation_start : float, default 0
+        Adaptation at the first step; with `kappa` only.
     threshold : float, default 1
         Threshold without adaptation.
     gain : float or "1-beta", default 1
@@ -94,7 +97,7 @@ class RhythmSNN(LayeredSNN):
     reset_timing : {"same_step", "next_step"}, default "same_step"
         When; with "next_step", as published, a reset due in an OFF step is lost.
     preserve_reset : bool, default False
-        Whether it waits for the next ON step instead.
+        Whether it waits for the next ON step instead; with "next_step" only.
     norm : {"batch", "layer", "none"}, default "batch"
         Normalisation of the input current of each layer.
     readout : {"rate", "leaky", "max", "last"}, default "rate"
@@ -161,6 +164,7 @@ class RhythmSNN(LayeredSNN):
         tau_readout: Pair | None = None,
         learn_tau: bool = True,
         kappa: float = 0.0,
+        adaptation_start: float = 0.0,
         threshold: float = 1.0,
         gain: float | str = 1.0,
         reset: str = "subtract",
@@ -181,6 +185,13 @@ class RhythmSNN(LayeredSNN):
         check_number(kappa, "kappa", low=0.0)
         if (tau_adapt is None) != (kappa == 0):
             raise InputError(f"kappa and tau_adapt belong together, got kappa={kappa!r} and tau_adapt={tau_adapt!r}.")
+        if kappa == 0 and adaptation_start:
+            raise InputError(f"adaptation_start={adaptation_start!r} needs adaptation; give kappa and tau_adapt, too.")
+        if preserve_reset and reset_timing != "next_step":
+            raise InputError(
+                f"preserve_reset keeps a reset that is still due, which reset_timing={reset_timing!r} never leaves; "
+                "give reset_timing='next_step', or leave it out."
+            )
         connected = _flags(recurrent, len(sizes))
         rhythms = _rhythms(
             rhythm, _pairs(cycle, "cycle", len(sizes)), _pairs(duty, "duty", len(sizes)), cycle_unit,
@@ -192,8 +203,8 @@ class RhythmSNN(LayeredSNN):
         given = {name: LogSpaced(*span) for name, span in times.items() if span is not None}
         settings: dict[str, Any] = given | {
             "kappa": kappa or None, "threshold": threshold, "gain": gain, "reset": reset, "reset_timing": reset_timing,
-            "preserve_reset": preserve_reset, "surrogate": as_surrogate(surrogate),
-            "learn": tuple(given) if learn_tau else (),
+            "adaptation_start": adaptation_start, "preserve_reset": preserve_reset,
+            "surrogate": as_surrogate(surrogate), "learn": tuple(given) if learn_tau else (),
         }  # fmt: skip
 
         def neurons(index: int, size: int, dt: float) -> LIFLayer:
@@ -245,6 +256,19 @@ def _step_in_seconds(unit: str, sfreq: float | None, encoder: Encoder) -> float 
     return 1.0 / (check_sfreq(sfreq, f"cycles are in {unit}") * encoder.steps_per_sample)
 
 
+def _refuse_unused(options: dict[str, Any]) -> None:
+    """Raise if an option that a mixed rhythm does not have is other than its default."""
+    parameters = inspect.signature(RhythmSNN).parameters
+    for name, value in options.items():
+        default = parameters[name].default
+        if value != (default if name != "duty" else [default] * len(value)):
+            shown = value[0] if name == "duty" else value
+            raise InputError(
+                f"rhythm='mix' has no {name}, got {name}={shown!r}: each of its cycles is ON for one step; leave it "
+                "out, or use rhythm='cycle'."
+            )
+
+
 def _rhythms(
     kind: str, cycles: list[Pair], duties: list[Pair], unit: str, seconds: float | None, tau_unit: str,
     options: dict[str, Any],
@@ -255,6 +279,7 @@ def _rhythms(
     if kind == "mix":
         if unit != "steps":
             raise InputError(f"rhythm='mix' has cycles in steps, got cycle_unit={unit!r}.")
+        _refuse_unused(options | {"duty": duties})
         return [MixRhythm(first, last) for first, last in cycles]  # type: ignore[arg-type]  # checked there
     if seconds is None:
         return [Rhythm(cycle, duty, **options) for cycle, duty in zip(cycles, duties, strict=True)]

@@ -23,7 +23,8 @@ from spikeneuro.plasticity.layers import (
 from spikeneuro.plasticity.learning import LayerLearner, LayerState, Learner, LearningResult, learning
 from spikeneuro.plasticity.named import as_homeostasis, as_rule
 from spikeneuro.plasticity.pair import HyperbolicSTDP, PairSTDP
-from spikeneuro.plasticity.pretraining import Pretraining, STDPPretraining, pretrain
+from spikeneuro.plasticity.pretraining import STDPPretraining, pretrain
+from spikeneuro.plasticity.record import Pretraining
 from spikeneuro.plasticity.reward import RewardSTDP
 from spikeneuro.plasticity.rules import Rule, RuleState, STDPRule
 from spikeneuro.plasticity.sparse import Sparse, SparseLinear

@@ -57,28 +57,38 @@ class Normalisation(Homeostasis):
 
     Parameters
     ----------
-    total : float
-        Sum of the absolute weights of each neuron (each output channel of a convolution), above 0. Diehl and Cook's
-        network has 78.4 for 784 inputs and weights up to 1.
+    total : float or Tensor
+        Sum of the absolute weights of each neuron (each output channel of a convolution), above 0; or one sum for each
+        of them, (neurons,), at least 0. Diehl and Cook's network has 78.4 for 784 inputs and weights up to 1.
     every : {"step", "sequence"}, default "sequence"
         When.
 
     References
     ----------
-    Diehl and Cook (2015), doi:10.3389/fncom.2015.00099.
+    Diehl and Cook (2015), doi:10.3389/fncom.2015.00099; Lazar, Pipa and Triesch (2009), doi:10.3389/neuro.10.023.2009
+    (at every step, in a recurrent layer).
     """
 
-    total: float
+    total: float | Tensor
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number(self.total, "total", low=0.0, closed="neither")
+        if not isinstance(self.total, Tensor):
+            check_number(self.total, "total", low=0.0, closed="neither")
+        elif self.total.dim() != 1 or not bool((torch.isfinite(self.total) & (self.total >= 0)).all()):
+            raise InputError(
+                f"total must be a number above 0, or finite sums (neurons,) of at least 0, got a tensor "
+                f"{tuple(self.total.shape)} from {float(self.total.min()):g} to {float(self.total.max()):g}."
+            )
 
     def apply(self, connection: Connection, neurons: nn.Module | None, spikes: Tensor, dt: float) -> None:
         del neurons, spikes, dt
         weight = connection.weight.detach()
         sums = connection.incoming(connection.restrict(weight).abs())
-        factor = torch.where(sums > 0, self.total / sums.clamp(min=torch.finfo(weight.dtype).tiny), 1.0)
+        if isinstance(self.total, Tensor) and self.total.shape != sums.shape:
+            raise InputError(f"total holds {len(self.total)} sums, but there are {len(sums)} neurons.")
+        total = torch.as_tensor(self.total).to(sums)
+        factor = torch.where(sums > 0, total / sums.clamp(min=torch.finfo(weight.dtype).tiny), 1.0)
         connection._write(weight * connection.spread(factor))
 
 

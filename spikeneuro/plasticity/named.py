@@ -57,7 +57,8 @@ def as_rule(given: Rule | Given, dt: float) -> Rule:
     ------
     InputError
         For an unknown name or constant, with the nearest known one; for a number out of range; and for a named rule
-        none of whose time constants reaches a step, which would never see two spikes together.
+        one of whose windows, `tau_plus` or `tau_minus`, is shorter than a step, so that it would hardly ever see the
+        two spikes of a pair together.
 
     Examples
     --------
@@ -74,12 +75,13 @@ def as_rule(given: Rule | Given, dt: float) -> Rule:
     made = build(dt=dt, **{key: value for key, value in constants.items() if key in own})
     rest = {key: value for key, value in constants.items() if key not in own}
     rule = dataclasses.replace(made, **rest) if rest else made
-    times = [float(torch.as_tensor(value).max()) for key, value in vars(rule).items() if key.startswith("tau_")]
-    if times and max(times) < dt:
-        raise InputError(
-            f"rule {name!r} has time constants of at most {max(times):g}, less than a step of the neurons ({dt:g}); "
-            "give them in the unit of the network's."
-        )
+    for key in ("tau_plus", "tau_minus"):
+        longest = float(torch.as_tensor(getattr(rule, key, torch.inf)).max())
+        if longest < dt:
+            raise InputError(
+                f"rule {name!r} has {key}={longest:g}, less than a step of the neurons ({dt:g}); "
+                "give time constants in the unit of the network's."
+            )
     return rule
 
 

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,32 +17,14 @@ from spikeneuro.plasticity.homeostasis import Homeostasis
 from spikeneuro.plasticity.layers import connect
 from spikeneuro.plasticity.learning import Learner, check_steps
 from spikeneuro.plasticity.named import Given, as_homeostasis, as_rule
+from spikeneuro.plasticity.record import Pretraining, mean_rate
 from spikeneuro.plasticity.rules import Rule
-
-
-@dataclass
-class Pretraining:
-    """What `pretrain` did.
-
-    Attributes
-    ----------
-    change : list of float
-        Mean absolute change of the weights by each batch.
-    rate : list of float
-        Spikes per neuron and step of the layer in each batch.
-    low, high : list of float
-        Smallest and largest weight after each batch.
-    """
-
-    change: list[float] = field(default_factory=list)
-    rate: list[float] = field(default_factory=list)
-    low: list[float] = field(default_factory=list)
-    high: list[float] = field(default_factory=list)
+from spikeneuro.plasticity.statistics import Batches, each, take_statistics
 
 
 def pretrain(
     model: nn.Module,
-    batches: Callable[[], Iterable[Tensor]] | Sequence[Tensor],
+    batches: Batches,
     synapses: str,
     neurons: str,
     rule: Rule,
@@ -57,15 +38,17 @@ def pretrain(
     """Let one layer of a network learn by plasticity, from what reaches it when the network runs.
 
     Each batch is run through the network in evaluation mode; what arrived at the synapses and what the neurons fired
-    change the weights once, with `Learner.update`. The rest of the network stays as it is. Layers are trained one after
-    the other, from the input on, by calling this for each.
+    change the weights once, with `Learner.update`. Batch normalisations up to these neurons that have seen no data get
+    the statistics of all batches before, so that plasticity learns from the currents that gradients will see. The rest
+    of the network stays as it is. Layers are trained one after the other, from the input on, by calling this for each.
 
     Parameters
     ----------
     model : torch.nn.Module
         The network.
     batches : sequence of Tensor, or function that returns an iterable of them
-        Inputs of the network; a function is called for each epoch.
+        Inputs of the network; a function is called for each pass. There are passes besides the epochs: one for each
+        normalisation without data, and two that measure the rate.
     synapses, neurons : str
         Names of the layer's two modules in `model`, as ``model.named_modules()`` has them: the Linear, convolution or
         `SparseLinear`, and the spiking neurons behind it. What lies between them (a normalisation) must keep the shape.
@@ -94,8 +77,7 @@ def pretrain(
     Warns
     -----
     UserWarning
-        If half of the neurons or more fired in no batch, and so learned nothing; and if the network has a batch
-        normalisation that has seen no data, which then does nothing.
+        If half of the neurons or more fired in no batch, and so learned nothing.
 
     Examples
     --------
@@ -114,42 +96,32 @@ def pretrain(
     dt = getattr(cells, "dt", None)
     if dt is not None:
         check_steps(rule, dt)
-    _check_statistics(model)
     done, fired = Pretraining(), None
+    take_statistics(model, batches, cells)
+
+    def rate() -> float:
+        return mean_rate(observed(model, batch, layer, cells, (synapses, neurons))[1] for batch in each(batches))
+
     mode = model.training
     model.eval()
     try:
         with Learner(connection, rule, reduction=reduction, homeostasis=homeostasis) as learner:
             learner.neurons = cells
+            done.before, first = rate(), connection.weight.detach().clone()
             for _ in range(epochs):
-                for batch in batches() if callable(batches) else batches:
+                for batch in each(batches):
                     pre, post = observed(model, batch, layer, cells, (synapses, neurons))
                     before = connection.weight.detach().clone()
                     learner.update(pre, post)
-                    weight = connection.weight.detach()
-                    done.change.append(float((weight - before).abs().mean()))
-                    done.rate.append(float(post.float().mean()))
-                    done.low.append(float(weight.min()))
-                    done.high.append(float(weight.max()))
+                    done.add(before, connection.weight.detach(), post)
                     ever = post.flatten(0, 1).amax(0) > 0
                     fired = ever if fired is None else fired | ever
+        done.close(first, connection.weight.detach())
+        done.after = rate()
     finally:
         model.train(mode)
     _check_firing(fired, neurons)
     return done
-
-
-def _check_statistics(model: nn.Module) -> None:
-    fresh = [
-        name for name, part in model.named_modules()
-        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) and part.num_batches_tracked == 0
-    ]  # fmt: skip
-    if fresh:
-        warnings.warn(
-            f"the batch normalisation {fresh[0]!r} has seen no data and lets currents through as they are, so that "
-            "plasticity learns from other currents than gradients will; train first, or use no normalisation.",
-            stacklevel=3,
-        )
 
 
 def _check_firing(fired: Tensor | None, neurons: str) -> None:

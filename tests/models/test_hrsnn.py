@@ -1,6 +1,7 @@
 """hrsnn: Dale's law and connections held in training, time constants, plasticity, its twin, memory, mistakes."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from spikeneuro.models.dale_recurrence import DaleRecurrentLIF
 from spikeneuro.models.hrsnn import HRSNN
 from spikeneuro.models.recurrent_stdp import RecurrentSTDPPretraining, heterogeneous_stdp
 from spikeneuro.nn.heterogeneity import Constant, Gamma, LogUniform, Mixture
+from spikeneuro.plasticity import Normalisation, PairSTDP, as_rule
 from spikeneuro.training import NeuroClassifier
 
 F64 = torch.float64
@@ -118,6 +120,20 @@ def test_time_constants_have_the_moments_of_their_gamma():
         assert float(drawn.std()) == pytest.approx(deviation, rel=0.1)
 
 
+def test_time_constants_shorter_than_a_step_are_told():
+    with scoped_seed(0), pytest.warns(UserWarning, match="neurons drew .*tau_unit='steps'") as told:
+        model = HRSNN(3, 60, 2, 25.0, hidden=200)
+    assert len(told) == 1
+    assert "\n" not in str(told[0].message)
+    count = int(str(told[0].message).split()[0])
+    assert count == int((model.recurrent.tau_mem <= 0.04 * 1.0001).sum())
+    assert count / 200 == pytest.approx(0.43, abs=0.1)  # a gamma of shape 3 and mean 1.25 steps
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build()
+        HRSNN(3, 60, 2, tau_unit="steps")
+
+
 def test_mixture_of_fast_medium_and_slow_neurons():
     mixture = Mixture((Constant(1.0), Constant(10.0), Constant(100.0)), (0.1, 0.6, 0.3))
     drawn = mixture(10000, torch.Generator().manual_seed(0))
@@ -157,7 +173,9 @@ def test_plasticity_moves_connections_within_their_bounds_and_nothing_else():
     assert_lawful(model, signs)
     assert float(weight(model).abs().max()) <= largest
     after = model.state_dict()
-    assert {name for name in after if not torch.equal(after[name], before[name])} == {"neurons.0.weight"}
+    statistics = {f"norms.0.module.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")}
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {"neurons.0.weight"} | statistics
     assert torch.equal(weight(model), model.recurrent.weight.detach())
 
 
@@ -185,6 +203,109 @@ def test_plasticity_equals_the_rule_written_out():
         expected[name] = w
     assert layer.weight[1, 0].item() == pytest.approx(expected["01"], rel=1e-6)
     assert layer.weight[0, 1].item() == pytest.approx(expected["10"], rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_plasticity_learns_from_the_currents_that_gradients_see(scale):
+    model, x = build(), [randn(16, 3, 60, seed=s, scale=scale) for s in range(3)]
+    done = model.pretrain(x, heterogeneous_stdp(model.recurrent, eta_plus=0.0, eta_minus=0.0))
+    assert done.largest == 0
+    current = torch.cat([model.linears[0](model.encoder(batch)).detach().flatten(0, 1) for batch in x])
+    norm = model.norms[0].module
+    torch.testing.assert_close(norm.running_mean, current.mean(0), rtol=1e-4, atol=1e-5 * scale)
+    torch.testing.assert_close(norm.running_var, current.var(0), rtol=1e-4, atol=0.0)
+    fired = []
+    model.recurrent.register_forward_hook(lambda _, __, spikes: fired.append(float(spikes.detach().mean())))
+    model.train()
+    for batch in x:
+        model(batch)
+    assert done.rate == pytest.approx(fired, rel=0.15)
+    assert done.before == pytest.approx(np.mean(fired), rel=0.05)
+
+
+def test_readout_training_keeps_the_statistics_of_pretraining():
+    model = build(train="readout")
+    model.pretrain([randn(8, 3, 60)])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trained(model, torch.optim.SGD(model.parameters(), 0.1), 3)
+    assert model.training
+    after = model.state_dict()
+    assert {name for name in after if not torch.equal(after[name], before[name])} == {"head.weight", "head.bias"}
+
+
+def test_readout_training_without_pretraining_takes_the_first_batch():
+    model, x = build(train="readout"), randn(8, 3, 60)
+    model.eval()(x)
+    assert model.norms[0].module.num_batches_tracked == 0
+    model.train()(x)
+    current = model.linears[0](model.encoder(x)).flatten(0, 1)
+    torch.testing.assert_close(model.norms[0].module.running_var, current.var(0))
+    model(10 * x)
+    torch.testing.assert_close(model.norms[0].module.running_var, current.var(0))
+
+
+def driven():
+    """A network that fires in about every third step, as on EEG, and batches for it."""
+    with scoped_seed(0):
+        model = HRSNN(8, 120, 2, 125.0)
+    return model, [randn(8, 8, 120, seed=s).cumsum(-1) * 0.2 for s in range(6)]
+
+
+def test_plasticity_alone_runs_away_and_homeostasis_holds_the_rate():
+    rule = {"name": "triplet-visual-cortex", "mu_plus": 1.0, "mu_minus": 1.0}
+    for named, bound in ((None, 0.6), (rule, 0.8)):
+        found = {}
+        for homeostasis in (None, "normalisation", "threshold", {"name": "synaptic-scaling", "beta": 10.0}):
+            model, x = driven()
+            learnt = model.stdp(generator=torch.Generator().manual_seed(0)) if named is None else as_rule(named, 0.008)
+            sums = weight(model).abs().sum(1)
+            done = model.pretrain(x, learnt, homeostasis=homeostasis)
+            found[str(homeostasis)] = done
+            if homeostasis == "normalisation":
+                torch.testing.assert_close(weight(model).abs().sum(1), sums, rtol=1e-4, atol=1e-6)
+                assert done.lost == 0
+            assert_lawful(model, model.recurrent.signs)
+        free = found.pop("None")
+        assert 0.2 < free.before < 0.4
+        assert free.after > bound
+        for done in found.values():
+            assert done.before == free.before
+            assert 0.7 * done.before < done.after < 1.3 * done.before
+
+
+def test_normalisation_is_the_default_and_homeostasis_is_named():
+    results = []
+    for options in (
+        {},
+        {"homeostasis": ["normalisation"]},
+        {"homeostasis": {"name": "normalisation", "every": "step"}},
+    ):
+        model, x = driven()
+        model.pretrain(x[:2], model.stdp(generator=torch.Generator().manual_seed(0)), **options)
+        results.append(weight(model))
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+    model, x = driven()
+    for homeostasis, message in (
+        ("normalization", "did you mean 'normalisation'"),
+        ({"name": "threshold", "targt": 2.0}, "did you mean 'target'"),
+        ({"name": "normalisation", "total": -1.0}, "total"),
+        ([Normalisation(total=torch.ones(3))], "3 sums, but there are 64 neurons"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.pretrain(x, homeostasis=homeostasis)
+
+
+def test_connections_that_plasticity_ends_are_counted_and_have_no_gradient():
+    model, x = driven()
+    depressing = PairSTDP(a_plus=0.0, a_minus=0.05, dt=0.008)
+    done = model.pretrain(x, depressing, homeostasis=None, plastic="excitatory")
+    there = model.recurrent.signs > 0
+    gone = there & (model.recurrent.weight == 0)
+    assert done.lost == pytest.approx(float(gone.sum() / there.sum()))
+    assert done.lost > 0
+    model(x[0]).square().sum().backward()
+    assert not bool(model.recurrent.weight.grad[gone].any())
 
 
 def test_only_excitatory_connections_learn_if_asked():

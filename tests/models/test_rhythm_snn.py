@@ -14,6 +14,7 @@ from spikeneuro.models import create
 from spikeneuro.models.rhythm_presets import PRESETS, published
 from spikeneuro.models.rhythm_snn import RhythmSNN
 from spikeneuro.nn import LIF, RecurrentLIF, RhythmWarning
+from spikeneuro.nn.heterogeneity import LogSpaced
 
 pytestmark = pytest.mark.filterwarnings("ignore::spikeneuro.nn.RhythmWarning")
 F64 = torch.float64
@@ -91,6 +92,18 @@ def test_published_settings_run_and_learn(name):
     connected = published(name).get("recurrent", True)
     assert [isinstance(layer, RecurrentLIF) for layer in model.neurons] == list(
         connected if isinstance(connected, tuple) else [connected] * len(model.neurons)
+    )
+
+
+@pytest.mark.parametrize("name", ["s-mnist-adaptive", "ps-mnist-adaptive", "dvs-gesture"])
+def test_adaptive_presets_start_as_released(name):
+    """The programs start b at 0.01, which decays once before the first threshold, 0.01 + 1.8 b."""
+    model = create("rhythm-snn", n_chans=2, n_times=20, n_outputs=3, **published(name)).eval()
+    layer = model.neurons[0]
+    result = layer.run(torch.zeros(1, 1, layer.shape[0]), record=("threshold",))
+    rho = torch.exp(-1.0 / LogSpaced(*published(name)["tau_adapt"])(layer.shape[0]))
+    torch.testing.assert_close(
+        result.traces["threshold"][0, 0].sort().values, (0.01 + 0.018 * rho).sort().values.float()
     )
 
 
@@ -222,6 +235,13 @@ def test_defaults_warn_of_nothing():
         ({"cycle": (4, 80), "cycle_unit": "hertz"}, "cycle must lie"),  # 80 Hz at 100 Hz
         ({"rhythm": "mix", "cycle": (4, 8), "cycle_unit": "hertz"}, "cycles in steps"),
         ({"rhythm": "mix", "cycle": (1.5, 3)}, "shortest must be an integer"),
+        ({"rhythm": "mix", "cycle": (1, 3), "duty": (0.2, 0.5)}, r"'mix' has no duty, got duty=\(0.2, 0.5\)"),
+        ({"rhythm": "mix", "cycle": (1, 3), "phase": 0.1}, "'mix' has no phase"),
+        ({"rhythm": "mix", "cycle": (1, 3), "rounding": "round"}, "'mix' has no rounding"),
+        ({"rhythm": "mix", "cycle": (1, 3), "min_on": 1}, "'mix' has no min_on"),
+        ({"rhythm": "mix", "cycle": (1, 3), "across": "drawn"}, "'mix' has no across"),
+        ({"preserve_reset": True}, "never leaves; give reset_timing='next_step'"),
+        ({"adaptation_start": 0.01}, "needs adaptation; give kappa"),
         ({"kappa": 1.0}, "belong together"),
         ({"tau_adapt": (0.1, 0.2)}, "belong together"),
         ({"hidden": (4, 4), "n_layers": 3}, "give one of them"),

@@ -1,7 +1,5 @@
 """Pre-training of a layer by plasticity, alone and as a callback of an estimator."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -100,16 +98,61 @@ def test_mistakes_are_named(train) -> None:
         pretrain(half, [x], "0", "1", RULE, **bounds)
 
 
-def test_normalisation_that_has_seen_nothing_is_told(train) -> None:
+def normalised():
+    """Two layers with a normalisation each, and the second layer's, behind all that learns."""
+    torch.manual_seed(0)
+    parts = [nn.Linear(12, 8, bias=False), OverTime(nn.BatchNorm1d(8)), LIF(8), nn.Linear(8, 6, bias=False)]
+    return nn.Sequential(*parts, OverTime(nn.BatchNorm1d(6)), LIF(6), nn.Linear(6, 2), OverTime(nn.BatchNorm1d(2)))
+
+
+def test_normalisations_get_the_statistics_of_all_batches_before_plasticity(train) -> None:
+    x = [train(30, n, 12, seed=n, dtype=torch.float32, rate=rate) for n, rate in ((4, 0.1), (3, 0.5))]
+    model = normalised().train()
+    pretrain(model, x, "3", "5", PairSTDP(), low=-1.0, high=1.0)
+    assert model.training
+    assert model[4].module.num_batches_tracked == 2
+    assert model[7].module.num_batches_tracked == 0  # behind the neurons that learn
+    with torch.no_grad():
+        first = torch.cat([model[0](batch).flatten(0, 1) for batch in x])
+        torch.testing.assert_close(model[1].module.running_mean, first.mean(0))
+        torch.testing.assert_close(model[1].module.running_var, first.var(0))
+        model.eval()
+        between = [model[2](model[1](model[0](batch))) for batch in x]
+    start = normalised()[3].weight.detach()  # the second statistics are those before learning
+    second = torch.cat([(batch @ start.T).flatten(0, 1) for batch in between])
+    torch.testing.assert_close(model[4].module.running_mean, second.mean(0))
+    torch.testing.assert_close(model[4].module.running_var, second.var(0))
+
+
+def test_normalisations_that_have_seen_data_stay(train) -> None:
+    x = [train(30, 4, 12, dtype=torch.float32, rate=0.3)]
+    model = normalised()
+    for _ in range(50):
+        model(x[0])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    pretrain(model, x, "3", "5", PairSTDP(), low=-1.0, high=1.0)
+    after = model.state_dict()
+    assert {name for name in after if not torch.equal(after[name], before[name])} == {"3.weight"}
+
+
+def test_batches_that_one_pass_uses_up_are_refused(train) -> None:
     x = train(30, 4, 12, dtype=torch.float32, rate=0.3)
-    model = network()
-    model.insert(1, OverTime(nn.BatchNorm1d(8)))
-    with pytest.warns(UserWarning, match=r"batch normalisation '1\.module' has seen no data"):
-        pretrain(model, [x], "0", "2", RULE, low=0.0, high=1.0)
-    model.train()(x)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        pretrain(model, [x], "0", "2", RULE, low=0.0, high=1.0)
+    with pytest.raises(InputError, match="gone through several times; give a list"):
+        pretrain(network(), iter([x]), "0", "1", RULE, low=0.0, high=1.0)
+
+
+def test_what_was_done_is_summed_up(train) -> None:
+    model, x = network(), [train(30, 4, 12, seed=s, dtype=torch.float32, rate=0.3) for s in range(2)]
+    start = model[0].weight.detach().clone()
+    depressing = PairSTDP(a_plus=0.0, a_minus=0.02)
+    rates = [float(torch.cat([model[1](model[0](batch)) for batch in x], 1).detach().mean())]
+    done = pretrain(model, x, "0", "1", depressing, low=0.0, high=1.0, epochs=2)
+    rates.append(float(torch.cat([model[1](model[0](batch)) for batch in x], 1).detach().mean()))
+    assert [done.before, done.after] == pytest.approx(rates)
+    assert done.after < done.before
+    assert done.largest == pytest.approx(float((model[0].weight.detach() - start).abs().max()))
+    assert done.lost == pytest.approx(float((model[0].weight == 0).float().mean()))
+    assert done.lost > 0
 
 
 def recordings(n=48):
