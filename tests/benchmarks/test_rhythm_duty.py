@@ -10,7 +10,7 @@ import pytest
 
 from spikeneuro.bench import Store, load_suite, run
 
-COMMAND = Path(__file__).parents[2] / "benchmarks" / "rhythm_duty.py"
+COMMAND = Path(__file__).parents[2] / "benchmarks" / "rhythm_duty" / "run.py"
 ADAPTER = '''
 """Signals of one channel whose second half swings in one class."""
 
@@ -72,8 +72,8 @@ def test_the_sweep_and_the_pairs(folder, monkeypatch, capsys):
     assert float(rows[1]["spikes"]) == pytest.approx(cell["spike_rate"] * 14 * 784)
     assert (folder / "duty.png").read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr().out
-    assert "sweep: duty-0.1 - unmodulated = " in said
-    assert "spikes fall with" in said or "spikes do not fall with" in said
+    assert "| sweep | duty-0.1 | unmodulated | " in said
+    assert "Spikes fall with" in said or "Spikes do not fall with" in said
 
 
 def test_an_unknown_experiment_is_named(folder, monkeypatch, capsys):

@@ -1,7 +1,9 @@
 """Trained networks as spikes: accuracy and energy of a few steps by method, and the layers in which errors arise.
 
-    python benchmarks/conversion.py digits --cache DIR --csv FILE [--layers FILE] [--plot FILE] [--md FILE]
-    python benchmarks/conversion.py dementia --cache DIR --csv FILE ...
+    python benchmarks/conversion/run.py digits --cache DIR
+    python benchmarks/conversion/run.py dementia --cache DIR
+
+write tables and a picture of the case into this folder (or --out), and the page of all cases in it.
 
 digits: `cnn2d` on 55 000 of the 60 000 MNIST training images, shifted by up to two pixels at random, 12 epochs; 5 000
 training images are for validation, the 10 000 test images are used once. dementia: `cnn2d` as the suite image_dementia
@@ -15,6 +17,7 @@ takes minutes for dementia, half an hour for digits.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +37,7 @@ from spikeneuro.report import plots
 from spikeneuro.training import conversion_report, convert, correct_offsets, fold_batchnorm, with_qcfs
 from spikeneuro.training.conversion import ConvertedNetwork
 
-sys.path.insert(0, str(Path(__file__).parent / "datasets"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "datasets"))
 
 STEPS = (2, 4, 8, 16, 32, 64)
 #: Steps for which networks are corrected and the method is chosen.
@@ -262,6 +265,20 @@ def chosen(table: pd.DataFrame) -> str:
 
 # Output
 
+TITLES = {"digits": "Digits (MNIST)", "dementia": "Dementia from slices of magnetic resonance images, split by person"}
+
+_HEAD = """# Trained networks as spikes
+
+Written by `benchmarks/conversion/run.py`; not edited by hand.
+
+The ReLU network, trained and converted; T: steps of the spiking one. *Points*: its accuracy minus that of the ReLU
+network, with a 95 % bootstrap interval over images (digits) or people (dementia). *Same answer*: share of samples on
+which the two agree. *Spikes* and *energy*: per sample, modelled at 45 nm, 32-bit floating point; the last column is its
+ratio to the ReLU network's with batch normalisation folded. Errors by layer: root mean square over that of the
+activations; *clipping*: activations above the largest rate, *quantisation*: rates are multiples of 1 / T, *unevenness*:
+spikes that come too late or early for the layer behind. Methods are explained in the how-to page on conversion.
+"""
+
 
 def markdown(table: pd.DataFrame, layers: pd.DataFrame) -> str:
     """Tables of accuracy, energy and errors."""
@@ -307,16 +324,25 @@ def draw(table: pd.DataFrame, layers: pd.DataFrame, path: Path) -> None:
         figure.savefig(path, dpi=120)
 
 
+def page(folder: Path) -> str:
+    """The page of all cases measured so far."""
+    parts = [_HEAD]
+    for case, title in TITLES.items():
+        if (folder / f"{case}.csv").exists():
+            table, layers = (pd.read_csv(folder / f"{case}{part}.csv") for part in ("", "-layers"))
+            parts += [f"## {title}", "", f"Made by `{table['command'].iloc[0]}`.", "", markdown(table, layers),
+                      f"![Errors by layer at T = {FEW}, and accuracy over steps]({case}.png)", ""]  # fmt: skip
+    return "\n".join(parts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", choices=("digits", "dementia"))
+    parser.add_argument("case", choices=tuple(TITLES))
     parser.add_argument("--seeds", type=int, nargs="+", help="default: 0 for digits, 0 1 2 for dementia")
     parser.add_argument("--max-steps", type=int, default=STEPS[-1], help="leave out larger T")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--csv", type=Path, required=True)
-    for name in ("--layers", "--plot", "--md"):
-        parser.add_argument(name, type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     given = parser.parse_args()
     torch.set_num_threads(1)
     seeds = given.seeds or {"digits": [0], "dementia": [0, 1, 2]}[given.case]
@@ -324,14 +350,12 @@ def main() -> None:
     steps = [count for count in STEPS if count <= given.max_steps]
     measured = [measure(case, given.cache, steps, given.methods) for seed in seeds for case in load(given.cache, seed)]
     rows, layers = (pd.concat(parts, ignore_index=True) for parts in zip(*measured, strict=True))
-    table = summarised(rows)
-    write_atomic(given.csv, table.to_csv(index=False, float_format="%.6g"))
-    if given.layers:
-        write_atomic(given.layers, layers.to_csv(index=False, float_format="%.6g"))
-    if given.md:
-        write_atomic(given.md, markdown(table, layers))
-    if given.plot:
-        draw(table, layers, given.plot)
+    asked = shlex.join("DIR" if value == str(given.cache) else value for value in sys.argv[1:])
+    table = summarised(rows).assign(command=f"python benchmarks/conversion/run.py {asked}")
+    for part, frame in (("", table), ("-layers", layers)):
+        write_atomic(given.out / f"{given.case}{part}.csv", frame.to_csv(index=False, float_format="%.6g"))
+    draw(table, layers, given.out / f"{given.case}.png")
+    write_atomic(given.out / "RESULTS.md", page(given.out))
     print(markdown(table, layers))
 
 

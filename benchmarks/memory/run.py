@@ -1,6 +1,6 @@
 """Memory of training: predicted, held by tensors, and resident in a fresh process.
 
-    python benchmarks/speed/memory.py [--csv FILE] [--quick] [--growth]
+    python benchmarks/memory/run.py [--csv FILE] [--md FILE] [--quick]
 
 Method. Each case is one network and one batch; its process is new. After a training step on a tiny batch (libraries,
 compiled kernels, caches), what is free goes back to the system and the high-water mark of resident memory is reset
@@ -10,8 +10,8 @@ what is there before the steps. The allocator of the C library keeps freed block
 the resident memory with that default, and with MALLOC_MMAP_THRESHOLD_=65536, which returns larger blocks at once. What
 the recurrent kernel of oneDNN allocates and never touches (lstm) is counted but not resident.
 
-With --growth: predicted memory of a recurrent network over the number of steps, plain and recomputed, with the slope of
-its logarithm, and what recomputation costs in time.
+Then memory of a recurrent network over the number of steps, plain and recomputed, with the slope of its logarithm, and
+what recomputation costs in time.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import ctypes
 import gc
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -50,6 +51,23 @@ CASES = (
     ("lstm", {"n_layers": 2, "hidden": 128}, 128, 512),
 )
 QUICK = (0, 3, 6, 8, 10)
+MEGABYTES = ("predicted_mb", "counted_mb", "resident_mb", "resident_default_mb")
+RATIOS = {"predicted_by_counted": "predicted / counted", "predicted_by_resident": "predicted / resident"}
+#: The recurrent network of the second table, and its option `recompute`.
+KINDS = {"plain": None, "recomputed": "sqrt"}
+
+_HEAD = """# Memory of training
+
+Written by `benchmarks/memory/run.py`; not edited by hand.
+
+Two training steps with AdamW and an evaluation, without what is there before them. *Predicted*: by
+`training.predict_memory`, before the run. *Counted*: the most that tensors held. *Resident*: how far the high-water
+mark of a new process rose, with `MALLOC_MMAP_THRESHOLD_=65536`, which gives freed blocks back at once; beside it by
+default, where the C library keeps freed blocks up to 32 MiB for later. Of an LSTM, tensors hold a workspace that the
+CPU library allocates and never touches, so less is resident than predicted.
+"""
+_GROWTH = """A recurrent network of 128 neurons, batch of 32: what must be kept for the backward pass, as predicted, and
+the median time of a training step, with `recompute="sqrt"` and without."""
 
 
 def network(name: str, options: dict, times: int) -> torch.nn.Module:
@@ -122,24 +140,19 @@ def measured(case: tuple) -> dict[str, object]:
     }  # fmt: skip
 
 
-def growth() -> None:
-    """Predicted memory over the number of steps, and the price of recomputation."""
-    sizes = (100, 200, 400, 800, 1600, 3200)
-    print(f"{'steps':>8}{'plain MB':>12}{'recomputed MB':>16}{'plain ms':>12}{'recomputed ms':>16}")
-    found: dict[str, list[int]] = {"plain": [], "sqrt": []}
+def growth(quick: bool) -> tuple[list[dict[str, float]], dict[str, float]]:
+    """Predicted memory over the number of steps and the price of recomputation, and slopes over the logarithms."""
+    sizes = (100, 200, 400) if quick else (100, 200, 400, 800, 1600, 3200)
+    rows = []
     for times in sizes:
-        row, spent = [], []
-        for kind, values in found.items():
-            module = network(
-                "recurrent-snn", {"norm": "layer", "hidden": 128, "recompute": None if kind == "plain" else kind}, times
-            )
-            values.append(predict_memory(module, (32, CHANNELS, times)).activations)
-            row.append(values[-1] / 1e6)
-            spent.append(milliseconds(module, torch.randn(32, CHANNELS, times)))
-        print(f"{times:>8}{row[0]:>12.2f}{row[1]:>16.2f}{spent[0]:>12.1f}{spent[1]:>16.1f}")
-    for kind, values in found.items():
-        slope = np.polyfit(np.log(sizes), np.log(values), 1)[0]
-        print(f"slope of log memory over log steps, {kind}: {slope:.2f}")
+        row: dict[str, float] = {"times": times}
+        for kind, recompute in KINDS.items():
+            module = network("recurrent-snn", {"norm": "layer", "hidden": 128, "recompute": recompute}, times)
+            row[f"{kind}_mb"] = predict_memory(module, (32, CHANNELS, times)).activations / 1e6
+            row[f"{kind}_ms"] = milliseconds(module, torch.randn(32, CHANNELS, times))
+        rows.append(row)
+    held = {kind: [row[f"{kind}_mb"] for row in rows] for kind in KINDS}
+    return rows, {kind: float(np.polyfit(np.log(sizes), np.log(values), 1)[0]) for kind, values in held.items()}
 
 
 def milliseconds(module: torch.nn.Module, x: torch.Tensor, repeats: int = 5) -> float:
@@ -152,33 +165,50 @@ def milliseconds(module: torch.nn.Module, x: torch.Tensor, repeats: int = 5) -> 
     return statistics.median(taken[1:])
 
 
+def page(rows: list[dict[str, object]], grown: list[dict[str, float]], slopes: dict[str, float]) -> str:
+    """The Markdown page."""
+    lines = [_HEAD, f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()} Linux.", ""]
+    sizes = ("predicted", "counted", "resident", "resident by default")
+    heads = ["network", "batch x times", *(f"{size} (MB)" for size in sizes), *RATIOS.values()]
+    lines += [f"| {' | '.join(heads)} |", "|---|---|" + "--:|" * (len(heads) - 2)]
+    for row in rows:
+        values = [f"{row[key]:.1f}" for key in MEGABYTES] + [f"{row[key]:.2f}" for key in RATIOS]
+        lines.append(f"| {row['model']} {row['options']} | {row['batch']} x {row['times']} | {' | '.join(values)} |")
+    lines += ["", "## Over the number of steps", "", _GROWTH, ""]
+    lines += ["| steps | plain (MB) | recomputed (MB) | plain (ms) | recomputed (ms) |", "|--:|--:|--:|--:|--:|"]
+    for row in grown:
+        values = " | ".join(f"{row[f'{kind}_{unit}']:.1f}" for unit in ("mb", "ms") for kind in KINDS)
+        lines.append(f"| {row['times']} | {values} |")
+    slope = ", ".join(f"{kind} {value:.2f}" for kind, value in slopes.items())
+    return "\n".join([*lines, "", f"Slope of log memory over log steps: {slope}.", ""])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--csv", type=Path, help="write the table there as well")
+    parser.add_argument("--csv", type=Path, help="write the table of networks there")
+    parser.add_argument("--md", type=Path, help="write the page there")
     parser.add_argument("--quick", action="store_true", help="fewer cases")
-    parser.add_argument("--growth", action="store_true", help="only the growth with the number of steps")
     parser.add_argument("--resident", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.resident:
         print(resident(*json.loads(options.resident)))
         return
-    if options.growth:
-        growth()
-        return
     rows = []
-    print(f"{'':76}{'predicted':>11}{'counted':>10}{'resident':>10}{'default':>10}{'p/counted':>11}{'p/resident':>11}")
     for case in [CASES[index] for index in QUICK] if options.quick else CASES:
-        row = measured(case)
-        rows.append(row)
-        label = f"{row['model']} {row['options']} {row['batch']} x {row['times']}"
-        sizes = "".join(f"{row[key]:>10.1f}" for key in ("counted_mb", "resident_mb", "resident_default_mb"))
-        ratios = "".join(f"{row[key]:>11.3f}" for key in ("predicted_by_counted", "predicted_by_resident"))
-        print(f"{label:76}{row['predicted_mb']:>11.1f}{sizes}{ratios}", flush=True)
+        rows.append(measured(case))
+        print(" ".join(f"{value:.2f}" if isinstance(value, float) else str(value) for value in rows[-1].values()))
+    text = page(rows, *growth(options.quick))
+    print(text)
+    if options.md:
+        options.md.write_text(text)
     if options.csv:
         with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(
+                {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+                for row in rows
+            )
 
 
 if __name__ == "__main__":

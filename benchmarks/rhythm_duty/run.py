@@ -1,7 +1,7 @@
 """Accuracy, spikes and energy of rhythm-snn against the share of time that its neurons are ON.
 
     spikeneuro run sequential_digits
-    python benchmarks/rhythm_duty.py runs/sequential_digits --csv benchmarks/rhythm_duty.csv --plot duty.png
+    python benchmarks/rhythm_duty/run.py runs/sequential_digits [--csv FILE] [--plot FILE] [--md FILE]
 
 Reads the run folder of a suite: the sweep is every finished candidate of one experiment that is a rhythm-snn of cycles;
 the pairs are those candidates and their twins without modulation, in every experiment, over the same test images.
@@ -30,6 +30,15 @@ from spikeneuro.report import plots
 PIXELS = 784
 MODEL = "rhythm-snn"
 Row = dict[str, Any]
+
+_HEAD = """# Rhythms on sequential digits
+
+Written by `benchmarks/rhythm_duty/run.py` from a run of the suite `sequential_digits`; not edited by hand.
+
+*ON*: share of neurons and steps that the rhythm leaves ON. *Spikes*, *accumulates* and *energy* per image, modelled at
+45 nm, 32-bit floating point. Intervals over test images take the trained networks as they are.
+"""
+_PAIRS = "Networks that differ in their rhythm only, over the same test images:"
 
 
 def share_on(params: Mapping[str, Any]) -> float:
@@ -141,6 +150,32 @@ def picture(rows: list[Row], path: Path) -> None:
         figure.savefig(path, dpi=150)
 
 
+def page(rows: list[Row], differences: list[Row]) -> str:
+    """The sweep and the pairs as Markdown."""
+    lines = [_HEAD, "| candidate | ON | accuracy | 95 % interval | spikes | accumulates | energy (µJ) | seeds |",
+             "|---|--:|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
+    for row in rows:
+        values = f"{row['spikes']:,.0f} | {row['acs']:,.0f} | {1e6 * row['energy_j']:.2f} | {row['seeds']}"
+        lines.append(
+            f"| {row['candidate']} | {row['share_on']:.3f} | {row['accuracy']:.3f} | {_span(row, '')} | {values} |"
+        )
+    if len(rows) > 1:
+        falling = all(after["spikes"] < before["spikes"] for before, after in pairwise(rows))
+        lines += ["", f"Spikes {'fall' if falling else 'do not fall'} with every step down in the share of ON."]
+    lines += ["", _PAIRS, "", "| experiment | modulated | unmodulated | difference | 95 % interval | seeds |",
+              "|---|---|---|--:|--:|---|"]  # fmt: skip
+    lines += [
+        f"| {row['experiment']} | {row['modulated']} | {row['unmodulated']} | {row['difference']:+.3f} | "
+        f"{_span(row, '+')} | {row['seeds']} |"
+        for row in differences
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _span(row: Row, sign: str) -> str:
+    return "" if row["low"] is None else f"{row['low']:{sign}.3f} to {row['high']:{sign}.3f}"
+
+
 def main() -> None:
     """Print the sweep and the pairs; write what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -148,6 +183,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="permuted-duty", help="experiment that is the sweep")
     parser.add_argument("--csv", type=Path, help="file for the table of the sweep")
     parser.add_argument("--plot", type=Path, help="file for its picture")
+    parser.add_argument("--md", type=Path, help="file for the page")
     options = parser.parse_args()
     with Store(options.run) as store:
         experiments = {experiment["name"]: experiment for experiment in store.experiments()}
@@ -157,21 +193,10 @@ def main() -> None:
         differences = [row for experiment in experiments.values() for row in pairs(store, experiment)]
     if not rows:
         parser.error(f"no candidate of {options.experiment!r} is finished yet.")
-    print(f"{'candidate':20} {'ON':>6} {'accuracy':>9} {'interval':>16} {'spikes':>9} {'energy':>9}")
-    for row in rows:
-        interval = f"{row['low']:.3f} to {row['high']:.3f}" if row["low"] is not None else ""
-        energy = f"{1e6 * row['energy_j']:.2f} µJ"
-        print(
-            f"{row['candidate']:20} {row['share_on']:6.3f} {row['accuracy']:9.3f} {interval:>16} {row['spikes']:9.0f} "
-            f"{energy:>9}"
-        )
-    if len(rows) > 1:
-        falling = all(after["spikes"] < before["spikes"] for before, after in pairwise(rows))
-        print(f"spikes {'fall' if falling else 'do not fall'} with every step down in the share of ON\n")
-    for row in differences:
-        interval = f" ({row['low']:+.3f} to {row['high']:+.3f})" if row["low"] is not None else ""
-        print(f"{row['experiment']}: {row['modulated']} - {row['unmodulated']} = {row['difference']:+.3f}{interval}, "
-              f"seeds {row['seeds']}")  # fmt: skip
+    text = page(rows, differences)
+    print(text)
+    if options.md:
+        write_atomic(options.md, text)
     if options.csv:
         stream = io.StringIO()
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
