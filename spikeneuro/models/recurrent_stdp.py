@@ -24,7 +24,7 @@ from spikeneuro.plasticity import (
 )
 from spikeneuro.plasticity.named import HOMEOSTASIS, Given
 from spikeneuro.plasticity.pretraining import training_batches
-from spikeneuro.plasticity.record import mean_rate
+from spikeneuro.plasticity.record import mean_rate, record_in_history
 
 Drawn = float | Heterogeneity | Mapping[str, float] | None
 Held = Sequence[Homeostasis | Given] | Homeostasis | Given | None
@@ -263,7 +263,7 @@ class RecurrentSTDPPretraining(Callback):
     Attributes
     ----------
     pretraining_ : Pretraining
-        What was done, once trained.
+        What was done, once trained; in short also in the first epoch of the estimator's ``history_``.
 
     Examples
     --------
@@ -337,11 +337,26 @@ class RecurrentSTDPPretraining(Callback):
         del kwargs
         model = net.module_
         self.check(model)
+        rule = self._rule(model)
+        self.rule_ = type(rule).__name__
         self.pretraining_ = model.pretrain(
             training_batches(net, X, y),
-            self._rule(model),
+            rule,
             epochs=self.epochs,
             max_weight=self.max_weight,
             plastic=self.plastic,
             homeostasis=self.homeostasis,
         )
+
+    def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        """Write to the first epoch's history what pre-training did.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            The net that is training.
+        *args, **kwargs
+            Not used.
+        """
+        del args, kwargs
+        record_in_history(net, self.pretraining_, method="recurrent-stdp", rule=self.rule_)

@@ -17,7 +17,7 @@ from spikeneuro.plasticity.homeostasis import Homeostasis
 from spikeneuro.plasticity.layers import connect
 from spikeneuro.plasticity.learning import Learner, check_steps
 from spikeneuro.plasticity.named import Given, as_homeostasis, as_rule
-from spikeneuro.plasticity.record import Pretraining, mean_rate
+from spikeneuro.plasticity.record import Pretraining, mean_rate, record_in_history
 from spikeneuro.plasticity.rules import Rule
 from spikeneuro.plasticity.statistics import Batches, each, take_statistics
 
@@ -233,7 +233,7 @@ class STDPPretraining(Callback):
     Attributes
     ----------
     pretraining_ : Pretraining
-        What was done, once trained.
+        What was done, once trained; in short also in the first epoch of the estimator's ``history_``.
 
     Examples
     --------
@@ -312,7 +312,22 @@ class STDPPretraining(Callback):
         if self.draw is not None:
             layer = _module(net.module_, self.synapses, "synapses")
             connect(layer, self.low, self.high).draw_(*self.draw)
+        rule = self._rule(net.module_)
+        self.rule_ = type(rule).__name__
         self.pretraining_ = pretrain(
-            net.module_, batches, self.synapses, self.neurons, self._rule(net.module_), low=self.low, high=self.high,
+            net.module_, batches, self.synapses, self.neurons, rule, low=self.low, high=self.high,
             epochs=self.epochs, reduction=self.reduction, homeostasis=as_homeostasis(self.homeostasis),
         )  # fmt: skip
+
+    def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        """Write to the first epoch's history what pre-training did.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            The net that is training.
+        *args, **kwargs
+            Not used.
+        """
+        del args, kwargs
+        record_in_history(net, self.pretraining_, method="stdp", rule=self.rule_)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -82,3 +83,21 @@ def mean_rate(trains: Iterable[Tensor]) -> float:
         total += float(spikes.double().sum())
         count += spikes.numel()
     return total / count if count else 0.0
+
+
+def record_in_history(net: Any, done: Pretraining, **what: str) -> None:
+    """Add what pre-training did to the first epoch of a net's history, under "pretraining", one entry for each.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The net, at the end of an epoch.
+    done : Pretraining
+        What was done before the first one.
+    **what
+        What else the entry says, the method for example.
+    """
+    if len(net.history) > 1:
+        return
+    numbers = {"largest_change": done.largest, "lost": done.lost, "rate_before": done.before, "rate_after": done.after}
+    net.history.record("pretraining", [*net.history[-1].get("pretraining", []), what | numbers])

@@ -23,7 +23,8 @@ candidates:
   - name: triplet
     model: hrsnn
     params: {hidden: 12, train: readout}
-    pretraining: [{method: recurrent-stdp, rule: {name: triplet-visual-cortex, a3_plus: 0.05}, plastic: excitatory}]
+    pretraining: [{method: recurrent-stdp, rule: {name: triplet-visual-cortex, a3_plus: 0.05}, plastic: excitatory,
+                   homeostasis: [normalisation, {name: threshold, increment: 0.02}]}]
   - name: layer
     model: recurrent-snn
     params: {hidden: 8, encoder: delta, norm: none}
@@ -53,6 +54,15 @@ def test_pretraining_runs_and_changes_what_is_learned(make_suite, tmp_path):
     losses = {}
     for row in rows:
         losses.setdefault(row["candidate"], []).append([epoch["train_loss"] for epoch in row["history"]])
+        done = row["history"][0].get("pretraining", [])
+        assert "pretraining" not in row["history"][1]
+        if row["candidate"] == "plain":
+            assert done == []
+            continue
+        assert [entry["method"] for entry in done] == ["stdp" if row["candidate"] == "layer" else "recurrent-stdp"]
+        assert done[0]["rule"] == ("TripletSTDP" if row["candidate"] == "triplet" else "PairSTDP")
+        assert done[0]["largest_change"] > 0
+        assert 0 < done[0]["rate_after"] < 1
     assert set(losses) == {"plain", "pretrained", "triplet", "layer"}
     assert losses["plain"] != losses["pretrained"]
 
@@ -104,6 +114,8 @@ def test_mistakes_in_the_file_are_one_line_with_their_place(make_suite, old, new
         ("epochs: 2, eta_plus", "epochs: 0, eta_plus", "epochs must lie in"),
         ("name: triplet-visual-cortex", "name: triplet-visual-cortx", "did you mean 'triplet-visual-cortex'"),
         ("a3_plus: 0.05", "a3_pluss: 0.05", "has no 'a3_pluss'; did you mean 'a3_plus'"),
+        ("increment: 0.02", "incremen: 0.02", "has no 'incremen'; did you mean 'increment'"),
+        ("[normalisation, {", "[normalization, {", "did you mean 'normalisation'"),
         ("plastic: excitatory", "plastic: inhibitory", "plastic='inhibitory' is unknown"),
         ("synapses: linears.0", "synapses: linears.7", "'linears.7' is no module"),
         ("synapses: linears.0, ", "", "needs the option 'synapses'"),
