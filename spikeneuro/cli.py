@@ -79,6 +79,9 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of
 def results(
     folders: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Folders of runs.")] = None,
     csv_dir: Annotated[Path, typer.Option(help="Folder of the CSV files, one per suite.")] = Path("benchmarks/results"),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep earlier rows of a file for cells that the run lacks.")
+    ] = False,
     md: Annotated[Path, typer.Option(help="Markdown page made from all CSV files.")] = Path("benchmarks/RESULTS.md"),
     readme: Annotated[Path | None, typer.Option(help="File whose overview between result marks is renewed.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Picture of the overview, PNG or SVG.")] = None,
@@ -87,7 +90,7 @@ def results(
     from spikeneuro.bench.results import write_csv, write_results
 
     for folder in folders or []:
-        typer.echo(write_csv(folder, csv_dir))
+        typer.echo(write_csv(folder, csv_dir, keep=keep))
     table = write_results(csv_dir, md, readme)
     typer.echo(md)
     if picture is not None:

@@ -24,6 +24,10 @@ _CONTEXT = (
 _PLACE = ("candidate", "model", "spiking", "kind", "fold", "fold_name", "seed", "key", "status", "error")
 _DETAIL = ("started", "duration", "n_train", "n_validation", "n_test", "validation_groups", "test_groups")
 _ORIGIN = ("cost_model", "notes", "versions", "machine", "threads", "command")
+#: What an earlier row must share with a missing cell to stand in its place.
+_SAME_CELL = (
+    "experiment", "data", "task", "metric", "unit", "split", "candidate", "model", "fold", "seed",
+)  # fmt: skip
 FIELDS = (*_CONTEXT, *_PLACE, "unit_predictions", "metrics", *_DETAIL, *AVERAGED, "other_ops", *_ORIGIN)
 _JSON = {
     "reference", "candidates", "split", "unit_predictions", "metrics", "validation_groups", "test_groups", "other_ops",
@@ -31,11 +35,22 @@ _JSON = {
 }  # fmt: skip
 
 
-def write_csv(folder: str | Path, csv_dir: str | Path) -> Path:
+def write_csv(folder: str | Path, csv_dir: str | Path, keep: bool = False) -> Path:
     """Write the cells of a run folder to ``csv_dir/<suite>[-variant][-shuffled].csv``, one row per planned cell.
 
     Predictions are left out but for what the main metric needs by unit, so that scores, intervals and tests can be
     computed from the file alone. Cells that are missing have a row with status ``missing``.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder of the run.
+    csv_dir : path-like
+        Folder of the CSV files.
+    keep : bool, default False
+        Whether a cell that the run lacks keeps its row of the file that is there: measured by an earlier run, as its
+        command and date say, with the same data, metric and split. What changed in the code or in a candidate's
+        parameters since is not looked at; that is for whoever keeps it to judge.
 
     Returns
     -------
@@ -48,12 +63,14 @@ def write_csv(folder: str | Path, csv_dir: str | Path) -> Path:
             raise InputError(f"{store.path} records no run yet.")
         run = runs[-1]
         lines = list(_lines(store, run))
+    label = "-".join(filter(None, (run["suite"], run["variant"], "shuffled" if run["shuffled"] else None)))
+    path = Path(csv_dir) / f"{label}.csv"
+    if keep and path.exists():
+        lines = _with_earlier(lines, read_csv(path))
     stream = io.StringIO()
     writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    label = "-".join(filter(None, (run["suite"], run["variant"], "shuffled" if run["shuffled"] else None)))
-    path = Path(csv_dir) / f"{label}.csv"
     write_atomic(path, stream.getvalue())
     return path
 
@@ -166,6 +183,20 @@ def _lines(store: Store, run: Mapping[str, Any]) -> Iterable[dict[str, str]]:
             "error": error[-1] if error else None,
         }
         yield {name: _written(name, values.get(name)) for name in FIELDS}
+
+
+def _with_earlier(lines: Sequence[dict[str, str]], earlier: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """`lines` with earlier rows in place of those that are missing and mean the same cell."""
+    finished = {}
+    for row in earlier:
+        if row["status"] == "ok":
+            written = {name: _written(name, row[name]) for name in FIELDS}
+            finished[tuple(written[name] for name in _SAME_CELL)] = written
+    merged = []
+    for line in lines:
+        found = finished.get(tuple(line[name] for name in _SAME_CELL)) if line["status"] == "missing" else None
+        merged.append(line if found is None else {**found, **{name: line[name] for name in _CONTEXT}})
+    return merged
 
 
 def _context(run: Mapping[str, Any], experiment: Mapping[str, Any]) -> dict[str, Any]:

@@ -235,6 +235,28 @@ def test_missing_and_failed_cells_are_in_the_csv(make_suite, tmp_path):
     assert "Failed: logistic: " in page
 
 
+def test_earlier_rows_are_kept_for_cells_that_a_run_lacks(make_suite, tmp_path):
+    path = make_suite()
+    whole = summary_of(
+        read_csv(write_csv(bench.run(path, tmp_path / "all", progress=False).folder, tmp_path / "whole"))
+    )
+    for name in ("logistic", "neighbour"):
+        bench.run(path, tmp_path / name, only=name, progress=False)
+    results = tmp_path / "results"
+    write_csv(tmp_path / "logistic", results)
+    first = [row for row in read_csv(results / "blobs.csv") if row["status"] == "ok"]
+    merged = read_csv(write_csv(tmp_path / "neighbour", results, keep=True))
+    assert [row["status"] for row in merged] == ["ok"] * 12
+    assert [row for row in merged if row["candidate"] == "logistic"] == first
+    steady = ["candidate", "score", "low", "high", "n_ok"]
+    pd.testing.assert_frame_equal(summary_of(merged)[steady], whole[steady])
+
+    other = make_suite(path.read_text().replace("unit: subject", "unit: subject\n    scorer: balanced_accuracy"))
+    bench.run(other, tmp_path / "other", only="neighbour", progress=False)
+    rows = read_csv(write_csv(tmp_path / "other", results, keep=True))
+    assert [row["status"] for row in rows if row["candidate"] == "logistic"] == ["missing"] * 6
+
+
 def test_results_need_files_of_ours(tmp_path):
     with pytest.raises(DataNotFoundError, match="there is no CSV file"):
         write_results(tmp_path, tmp_path / "R.md")
