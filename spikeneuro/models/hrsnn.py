@@ -16,7 +16,7 @@ from spikeneuro.models.recurrent_stdp import Drawn, Held, heterogeneous_stdp, le
 from spikeneuro.models.spiking import as_surrogate
 from spikeneuro.ops.surrogates import Surrogate
 from spikeneuro.plasticity import PairSTDP, Pretraining, Rule
-from spikeneuro.plasticity.statistics import Batches, each, has_fresh, take_statistics
+from spikeneuro.plasticity.statistics import Batches, Moments, each, has_fresh, take_statistics
 from spikeneuro.reservoir.wiring import MAASS_PROBABILITY, MAASS_STRENGTH
 
 TRAINED = ("all", "readout")
@@ -187,6 +187,9 @@ class HRSNN(RecurrentStatesSNN):
         self.register_buffer("positions", positions)
         self.register_buffer("kinds", kinds)
         self.train_mode = train
+        # as a number of Python, since forward must not depend on values of tensors where memory is predicted
+        self.fresh = True
+        self.register_load_state_dict_post_hook(_note_statistics)  # type: ignore[no-untyped-call]
         if homogeneous:
             self.recurrent.equalise()
         if train == "readout":
@@ -209,9 +212,20 @@ class HRSNN(RecurrentStatesSNN):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, times) -> logits (batch, n_outputs), or (batch, n_outputs, times) for steps."""
-        if self.training and self.train_mode == "readout" and has_fresh(self.norms):
-            take_statistics(self, [x], self.recurrent)
+        if self.training and self.train_mode == "readout" and self.fresh:
+            check_signal(x, self.n_chans, None)
+            self._take(x)
         return super().forward(x)
+
+    @torch.no_grad()
+    def _take(self, x: Tensor) -> None:
+        """Give the normalisation the statistics of a batch."""
+        norm = getattr(self.norms[0], "module", None)
+        if isinstance(norm, torch.nn.BatchNorm1d):
+            moments = Moments()
+            moments.add(self.linears[0](self.encoder(x)).flatten(0, 1))
+            moments.write(norm, "norms.0.module")
+        self.fresh = False
 
     def homogeneous_twin(self) -> Self:
         """Return a copy that differs in one thing: all neurons have the mean of this network's time constants.
@@ -333,9 +347,15 @@ class HRSNN(RecurrentStatesSNN):
         self.eval()
         try:
             take_statistics(self, batches, self.recurrent)
+            self.fresh = False
             return learn_recurrence(
                 self.recurrent, currents, rule or self.stdp(), epochs=epochs, max_weight=max_weight, plastic=plastic,
                 homeostasis=homeostasis,
             )  # fmt: skip
         finally:
             self.train(mode)
+
+
+def _note_statistics(model: HRSNN, keys: object) -> None:  # noqa: ARG001
+    """Keep statistics that were loaded."""
+    model.fresh = has_fresh(model.norms)

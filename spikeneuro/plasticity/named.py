@@ -76,7 +76,7 @@ def as_rule(given: Rule | Given, dt: float) -> Rule:
     rest = {key: value for key, value in constants.items() if key not in own}
     rule = dataclasses.replace(made, **rest) if rest else made
     for key in ("tau_plus", "tau_minus"):
-        longest = float(torch.as_tensor(getattr(rule, key, torch.inf)).max())
+        longest = float(torch.as_tensor(getattr(rule, key, torch.inf), dtype=torch.float64).max())
         if longest < dt:
             raise InputError(
                 f"rule {name!r} has {key}={longest:g}, less than a step of the neurons ({dt:g}); "

@@ -11,7 +11,7 @@ from spikeneuro.errors import InputError
 #: Batches of inputs that can be gone through again and again: a sequence, or a function that makes them anew.
 Batches = Callable[[], Iterable[Tensor]] | Sequence[Tensor]
 
-_Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
 class _Reached(Exception):  # noqa: N818 - no error: the rest of the run is not needed
@@ -85,15 +85,66 @@ def take_statistics(model: nn.Module, batches: Batches, cells: nn.Module) -> lis
     return done
 
 
+class Moments:
+    """Mean and variance of each feature over all values given, batch by batch, in double precision."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Tensor | float = 0.0
+        self.squares: Tensor | float = 0.0
+
+    @torch.no_grad()
+    def add(self, values: Tensor) -> None:
+        """Add values, (batch, features, ...)."""
+        values = values.double().transpose(0, 1).flatten(1)
+        n, own = values.shape[1], values.mean(1)
+        if not n:
+            return
+        apart = own - self.mean
+        between = apart**2 * (self.count * n / (self.count + n))
+        self.squares = self.squares + ((values - own[:, None]) ** 2).sum(1) + between
+        self.mean = self.mean + apart * (n / (self.count + n))
+        self.count += n
+
+    @torch.no_grad()
+    def write(self, norm: BatchNorm, name: str, batches: int = 1) -> None:
+        """Make them the statistics of a normalisation.
+
+        Parameters
+        ----------
+        norm : torch.nn.BatchNorm1d, torch.nn.BatchNorm2d or torch.nn.BatchNorm3d
+            The normalisation.
+        name : str
+            What it is called, for the message.
+        batches : int, default 1
+            From how many batches they are.
+
+        Raises
+        ------
+        InputError
+            If there were less than two values for each feature.
+        """
+        if self.count < 2:
+            raise InputError(
+                f"the statistics of the normalisation {name!r} need two values at least, got {self.count}."
+            )
+        for kept, value in ((norm.running_mean, self.mean), (norm.running_var, self.squares / (self.count - 1))):
+            assert kept is not None
+            assert isinstance(value, Tensor)
+            kept.copy_(value)
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked.fill_(batches)
+
+
 def has_fresh(model: nn.Module) -> bool:
     """Whether a network has batch normalisations that have seen no data."""
     return bool(_fresh(model))
 
 
-def _fresh(model: nn.Module) -> dict[str, _Norm]:
+def _fresh(model: nn.Module) -> dict[str, BatchNorm]:
     return {
         name: part for name, part in model.named_modules()
-        if isinstance(part, _Norm) and part.num_batches_tracked is not None and int(part.num_batches_tracked) == 0
+        if isinstance(part, BatchNorm) and part.num_batches_tracked is not None and int(part.num_batches_tracked) == 0
     }  # fmt: skip
 
 
@@ -125,30 +176,14 @@ def _first_fresh(model: nn.Module, batches: Batches, cells: nn.Module) -> str | 
 
 
 def _set(model: nn.Module, name: str, batches: Batches, cells: nn.Module) -> None:
-    norm = _fresh(model)[name]
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    count, runs = 0, 0
-    mean, squares = (torch.zeros_like(norm.running_mean, dtype=torch.float64) for _ in range(2))
+    norm, moments, runs = _fresh(model)[name], Moments(), 0
 
     def see(module: nn.Module, given: Any) -> None:
-        nonlocal count, mean, squares
         if module is cells:
             raise _Reached
-        values = given[0].detach().double().transpose(0, 1).flatten(1)  # (features, values)
-        n, own = values.shape[1], values.mean(1)
-        apart = own - mean
-        squares = squares + ((values - own[:, None]) ** 2).sum(1) + apart**2 * (count * n / (count + n))
-        mean = mean + apart * (n / (count + n))
-        count += n
+        moments.add(given[0])
 
     for batch in each(batches):
         _run_until(model, batch, [norm, cells], see)
         runs += 1
-    if count < 2:
-        raise InputError(f"the statistics of the normalisation {name!r} need two values at least, got {count}.")
-    with torch.no_grad():
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(squares / (count - 1))
-        norm.num_batches_tracked.fill_(runs)
+    moments.write(norm, name, runs)

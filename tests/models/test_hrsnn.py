@@ -1,6 +1,7 @@
 """hrsnn: Dale's law and connections held in training, time constants, plasticity, its twin, memory, mistakes."""
 
 import math
+import pickle
 import warnings
 
 import numpy as np
@@ -17,7 +18,7 @@ from spikeneuro.models.hrsnn import HRSNN
 from spikeneuro.models.recurrent_stdp import RecurrentSTDPPretraining, heterogeneous_stdp
 from spikeneuro.nn.heterogeneity import Constant, Gamma, LogUniform, Mixture
 from spikeneuro.plasticity import Normalisation, PairSTDP, as_rule
-from spikeneuro.training import NeuroClassifier
+from spikeneuro.training import NeuroClassifier, predict_memory
 
 F64 = torch.float64
 
@@ -242,6 +243,24 @@ def test_readout_training_without_pretraining_takes_the_first_batch():
     torch.testing.assert_close(model.norms[0].module.running_var, current.var(0))
     model(10 * x)
     torch.testing.assert_close(model.norms[0].module.running_var, current.var(0))
+
+
+def test_statistics_that_were_loaded_are_kept():
+    source, x = build(train="readout"), randn(8, 3, 60)
+    source.pretrain([x])
+    loaded = pickle.loads(pickle.dumps(build(1, train="readout")))
+    loaded.load_state_dict(source.state_dict())
+    loaded.train()(10 * x)
+    assert torch.equal(loaded.norms[0].module.running_var, source.norms[0].module.running_var)
+    new = build(train="readout")
+    new.load_state_dict(build(1, train="readout").state_dict())  # nothing to keep
+    new.train()(x)
+    assert new.norms[0].module.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("train", ["all", "readout"])
+def test_memory_of_training_can_be_predicted(train):
+    assert predict_memory(build(train=train), (8, 3, 60)).peak > 0
 
 
 def driven():

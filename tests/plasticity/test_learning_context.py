@@ -295,6 +295,8 @@ class Doubled(RecurrentLIF):
         (lambda: layer()(torch.zeros(5, 12)), "PlasticLayer expected"),
         (lambda: layer(winners=WinnerTakeAll()).run(torch.zeros(5, 1, 12), record=("membrane",)), "cannot be recorded"),
         (lambda: Normalisation(total=0.0), "total must lie in"),
+        (lambda: Normalisation(total=torch.tensor([1.0, -1.0])), "finite sums"),
+        (lambda: Normalisation(total=torch.ones(2, 2)), "finite sums"),
         (lambda: Normalisation(total=1.0, every="day"), "every='day' is unknown"),
         (lambda: ThresholdHomeostasis(tau=0.0), "tau must lie in"),
         (lambda: ThresholdHomeostasis(base="rest"), "base must be a number"),
@@ -357,6 +359,13 @@ class TestHomeostasis:
         kernels.connection.draw_(0.1, 0.5, torch.Generator().manual_seed(0))
         self.applied(kernels, train(5, 1, 2, 5, 5, dtype=torch.float32), Normalisation(total=2.0))
         torch.testing.assert_close(kernels.synapses.weight.flatten(1).sum(1), torch.full((4,), 2.0))
+
+    def test_normalisation_sets_each_neurons_own_sum(self, train) -> None:
+        made, own = layer(), torch.arange(1.0, 7.0)
+        self.applied(made, train(5, 1, 12, dtype=torch.float32), Normalisation(total=own, every="step"))
+        torch.testing.assert_close(made.synapses.weight.sum(1), own)
+        with pytest.raises(InputError, match="total holds 2 sums, but there are 6 neurons"):
+            self.applied(made, train(5, 1, 12, dtype=torch.float32), Normalisation(total=torch.ones(2)))
 
     def test_normalisation_leaves_silent_neurons_alone_and_bounds_hold(self) -> None:
         connection = Dense(torch.tensor([[0.0, 0.0], [0.5, 0.1]]), 0.0, 1.0)

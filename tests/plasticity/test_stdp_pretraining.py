@@ -13,6 +13,7 @@ from spikeneuro.plasticity import (
     PairSTDP,
     STDPPretraining,
     ThresholdHomeostasis,
+    as_rule,
     connect,
     learning,
     pretrain,
@@ -133,6 +134,13 @@ def test_normalisations_that_have_seen_data_stay(train) -> None:
     pretrain(model, x, "3", "5", PairSTDP(), low=-1.0, high=1.0)
     after = model.state_dict()
     assert {name for name in after if not torch.equal(after[name], before[name])} == {"3.weight"}
+
+
+@pytest.mark.parametrize("short", ["tau_plus", "tau_minus"])
+def test_named_rules_with_a_window_shorter_than_a_step_are_refused(short) -> None:
+    with pytest.raises(InputError, match=f"{short}=0.001, less than a step"):
+        as_rule({"name": "triplet", "tau_plus": 0.02, "tau_minus": 0.02, "tau_x": 0.1} | {short: 0.001}, 0.01)
+    assert as_rule({"name": "triplet", "tau_plus": 0.01, "tau_x": 0.001}, 0.01).tau_x == 0.001
 
 
 def test_batches_that_one_pass_uses_up_are_refused(train) -> None:
