@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from spikeneuro.errors import InputError
+
 
 @contextmanager
 def scoped_seed(seed: int | None) -> Iterator[None]:
@@ -31,9 +33,23 @@ def scoped_seed(seed: int | None) -> Iterator[None]:
 
 
 def derive_seed(random_state: int | np.random.RandomState | None) -> int:
-    """Integer seed from what scikit-learn calls `random_state`: itself, drawn from it, or fresh."""
+    """Integer seed from what scikit-learn calls `random_state`: itself, drawn from it, or fresh.
+
+    Raises
+    ------
+    InputError
+        For anything else, such as a negative number, a string, or NumPy's newer Generator, which scikit-learn does not
+        take either.
+    """
     if isinstance(random_state, (int, np.integer)):
+        if random_state < 0:
+            raise InputError(f"random_state must not be negative, got {random_state}.")
         return int(random_state)
     if random_state is None:
         return int(np.random.default_rng().integers(2**31))
+    if not isinstance(random_state, np.random.RandomState):
+        raise InputError(
+            f"random_state must be an integer, a numpy.random.RandomState or None, got {type(random_state).__name__}; "
+            "of a Generator pass a number it draws: int(rng.integers(2**31))."
+        )
     return int(random_state.randint(2**31))
