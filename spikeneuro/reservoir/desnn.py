@@ -9,17 +9,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, Transfo
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from spikeneuro._validation import check_choice, check_finite, check_number
+from spikeneuro._validation import check_choice, check_finite, check_number, user_errors
 from spikeneuro.errors import InputError
-from spikeneuro.reservoir.ranks import TIES, first_spike_ranks
+from spikeneuro.reservoir.ranks import TIES, FirstSpikes, first_of, first_spike_ranks
+from spikeneuro.reservoir.votes import VOTES, needs_one_more, neighbour_votes
 
 FORMS = ("static", "membrane")
-VOTES = ("distance", "gaussian", "uniform")
 
 _CHUNK = 2**26  # spikes looked at in one go: 64 MB of bytes
-ROUNDING = 1e-9  # relative difference that a sum of weights in another order may have
+_ROUNDING = 1e-9  # relative difference that a sum of weights in another order may have
 
 Floats = NDArray[np.float64]
+Steps = NDArray[np.int32]
 
 
 class _RankOrderReadout(TransformerMixin, BaseEstimator):
@@ -84,8 +85,9 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
         if np.shape(y) != (len(first),):
             raise InputError(f"X has {len(first)} samples, but y has shape {np.shape(y)}.")
         k = self.n_voters
-        if k > len(first):
-            raise InputError(f"n_neighbors={k} needs at least as many training samples, got {len(first)}.")
+        if k + needs_one_more(self.vote) > len(first):
+            needed = f"more than that with vote={self.vote!r}" if needs_one_more(self.vote) else "at least as many"
+            raise InputError(f"n_neighbors={k} needs {needed} training samples, got {len(first)}.")
         if not counts.any():
             raise InputError("X holds no spike at all; raise the input of the network that made it.")
         self.weights_ = self._weights(first, counts)
@@ -116,17 +118,23 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
         """Neighbours that vote."""
         return self.n_neighbors or (3 if self.form == "static" else 1)
 
-    def _summary(self, X: ArrayLike, reset: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _summary(self, X: ArrayLike | FirstSpikes, reset: bool) -> tuple[Steps, Steps]:
         """Step of the first spike and number of spikes, each ``(samples, neurons)``: all that the weights depend on."""
+        if isinstance(X, FirstSpikes):
+            self._check_size(X.shape, reset)
+            return X.first, X.counts
         spikes = np.asarray(X.detach().cpu() if hasattr(X, "detach") else X)
-        shape = spikes.shape
-        if spikes.ndim != 3 or 0 in shape:
+        if spikes.ndim != 3 or 0 in spikes.shape:
             raise InputError(
-                f"{type(self).__name__} takes spikes (samples, time, neurons), got shape {shape}; a layer's "
+                f"{type(self).__name__} takes spikes (samples, time, neurons), got shape {spikes.shape}; a layer's "
                 "(time, batch, neurons) is turned by swapaxes(0, 1)."
             )
         if spikes.dtype.kind not in "biuf":
             raise InputError(f"{type(self).__name__} takes spikes of 0 and 1, got dtype {spikes.dtype}.")
+        self._check_size(spikes.shape, reset)
+        return self._looked_up(spikes)
+
+    def _check_size(self, shape: tuple[int, ...], reset: bool) -> None:
         if reset:
             self.n_times_in_, self.n_features_in_ = shape[1:]
         elif shape[1:] != (self.n_times_in_, self.n_features_in_):
@@ -134,7 +142,10 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
             hint = "time and neurons look swapped" if swapped else "drift makes weights of other lengths differ"
             raise InputError(f"{type(self).__name__} was fitted on {self.n_times_in_} steps of {self.n_features_in_} "
                              f"neurons, got samples of shape {shape[1:]}; {hint}.")  # fmt: skip
-        first, counts = np.empty((2, shape[0], shape[2]), dtype=np.int64)
+
+    def _looked_up(self, spikes: NDArray[Any]) -> tuple[Steps, Steps]:
+        shape = spikes.shape
+        first, counts = np.empty((2, shape[0], shape[2]), dtype=np.int32)
         step = max(1, _CHUNK // (shape[1] * shape[2]))
         for start in range(0, len(spikes), step):
             piece = spikes[start : start + step]
@@ -144,14 +155,14 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
                 raise InputError(f"spikes must be 0 or 1, got {float(piece[piece != fired][0]):g} in sample {start} or "
                                  "later; counts and potentials are no spikes.")  # fmt: skip
             counts[start : start + step] = fired.sum(axis=1)
-            first[start : start + step] = np.where(fired.any(axis=1), fired.argmax(axis=1), shape[1])
+            first[start : start + step] = first_of(fired)
         return first, counts
 
-    def _arrival(self, first: NDArray[np.int64]) -> Floats:
+    def _arrival(self, first: Steps) -> Floats:
         """``mod ** rank`` of each neuron's first spike, 0 for silent neurons."""
         return np.asarray(self.mod ** first_spike_ranks(first, self.n_times_in_, self.ties))
 
-    def _weights(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
+    def _weights(self, first: Steps, counts: Steps) -> Floats:
         later = np.maximum(counts - 1, 0)
         silent_after = self.n_times_in_ - 1 - first - later
         weights = self.alpha * self.mod**self.first_rank * self._arrival(first)
@@ -166,7 +177,7 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
             return np.asarray(cdist(self._weights(first, counts), self.weights_))
         return self._latencies(first)
 
-    def _latencies(self, first: NDArray[np.int64]) -> Floats:
+    def _latencies(self, first: Steps) -> Floats:
         """When the output neuron of each training sample reaches its threshold, and by how much; see `DeSNN`."""
         n_times, thresholds = self.n_times_in_, self.threshold_ratio * self.psp_max_
         able = thresholds > 0
@@ -180,7 +191,7 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
                 potential = np.cumsum(arrival[order, None] * self.weights_[able][:, order].T, axis=0)
                 last = np.flatnonzero(np.diff(steps[order], append=n_times))  # all spikes of a step arrive together
                 ratio, ends = potential[last] / thresholds[able], steps[order][last]
-            reached = ratio >= 1 - ROUNDING
+            reached = ratio >= 1 - _ROUNDING
             when = reached.argmax(axis=0)
             at_reach = np.maximum(ratio[when, np.arange(ratio.shape[1])], 1.0)
             latency[row, able] = np.where(reached.any(axis=0), ends[when] + 1 / at_reach, n_times + 2 - ratio[-1])
@@ -190,19 +201,7 @@ class _RankOrderReadout(TransformerMixin, BaseEstimator):
         """Weight of every training sample for every sample, rows of sum 1."""
         distance = self._distances(X)
         k = min(self.n_voters, int(np.isfinite(distance[0]).sum()))
-        limit = np.partition(distance, k - 1, axis=1)[:, [k - 1]]
-        near = distance <= limit * (1 + ROUNDING)
-        low = distance.min(axis=1, keepdims=True)
-        inside = np.where(near, distance, low)
-        if self.vote == "gaussian":
-            votes = np.exp((low**2 - inside**2) / (2 * self.sigma**2))
-        elif self.vote == "distance":
-            votes = inside.max(axis=1, keepdims=True) - (inside - low)
-            votes[~votes.any(axis=1)] = 1.0  # all neighbours at distance zero
-        else:
-            votes = np.ones_like(inside)
-        votes *= near
-        return np.asarray(votes / votes.sum(axis=1, keepdims=True))
+        return np.asarray(neighbour_votes(distance, k, self.vote, self.sigma))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -233,8 +232,9 @@ class DeSNN(ClassifierMixin, _RankOrderReadout):
       likewise. With `n_neighbors` k the first k vote. Output neurons whose :math:`P_i^{max}` is not positive never do.
 
     Votes of the neighbours at distance d are :math:`\max d - (d - \min d)` (``distance``), :math:`e^{-d^2 / 2\sigma^2}`
-    (``gaussian``) or equal (``uniform``); in the membrane form d is the latency, in steps. All neighbours as near as
-    the last of the k vote. Between classes of equal votes the first in order wins.
+    (``gaussian``), :math:`e^{-d / 2\sigma^2 D}` with D the distance of the neighbour k + 1, the nearest that does not
+    vote (``relative``, that of NeuCube's program), or equal (``uniform``); in the membrane form d is the latency, in
+    steps. All neighbours as near as the last of the k vote. Between classes of equal votes the first in order wins.
 
     Parameters
     ----------
@@ -255,10 +255,10 @@ class DeSNN(ClassifierMixin, _RankOrderReadout):
         C of the membrane form, in (0, 1]. Smaller values decide earlier.
     n_neighbors : int, optional
         Neighbours that vote: 3 for the static form, 1 (the first to fire, as published) for the membrane form.
-    vote : {"distance", "gaussian", "uniform"}
-        Weights of the neighbours.
+    vote : {"distance", "gaussian", "relative", "uniform"}
+        Weights of the neighbours; "relative" needs more training samples than `n_neighbors`.
     sigma : float, default=1.0
-        Width of the Gaussian.
+        Width of "gaussian", in the unit of the distance, and of "relative", which has none.
 
     Attributes
     ----------
@@ -313,7 +313,8 @@ class DeSNN(ClassifierMixin, _RankOrderReadout):
             The readout itself.
         """
         self._learn(X, y)
-        check_classification_targets(y)
+        with user_errors():
+            check_classification_targets(y)
         self.classes_, self._codes = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y holds one class only ({self.classes_.tolist()[0]!r}); a classifier needs two.")
@@ -352,7 +353,8 @@ class DeSNNRegressor(RegressorMixin, _RankOrderReadout):
     def fit(self, X: ArrayLike, y: ArrayLike) -> "DeSNNRegressor":
         """Give every training sample its output neuron, as `DeSNN.fit` with a number per sample."""
         self._learn(X, y)
-        self._targets = check_finite(np.asarray(y, dtype=np.float64), "y")
+        with user_errors():
+            self._targets = check_finite(np.asarray(y, dtype=np.float64), "y")
         return self
 
     def predict(self, X: ArrayLike) -> Floats:

@@ -1,6 +1,6 @@
 """NeuCube: a brain-shaped reservoir of spiking neurons that learns by spike timing, and a readout of its spikes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ from spikeneuro.reservoir.neucube_maps import CubeMaps
 from spikeneuro.reservoir.neucube_network import CubeNetworkSource
 from spikeneuro.reservoir.neucube_places import CubePlaces
 from spikeneuro.reservoir.neucube_wiring import warn_of_activity
+from spikeneuro.reservoir.ranks import FirstSpikes
 from spikeneuro.reservoir.signals import as_signals
 
 Array = NDArray[Any]
@@ -87,8 +88,8 @@ class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEst
     task : {"classification", "regression"}
         What the readout predicts.
     readout : scikit-learn estimator, optional
-        By default `DeSNN` or `DeSNNRegressor`, with dense ranks for ties. Estimators of three-dimensional input get
-        spikes (n, steps, neurons), all others firing rates (n, neurons).
+        By default `DeSNN` or `DeSNNRegressor`, with dense ranks for ties. Other estimators of three-dimensional input
+        get spikes (n, steps, neurons), all others firing rates (n, neurons).
     radius : float, default 2.5
         Greatest distance of connected neurons, in units of the (median) distance of neighbours.
     inhibitory : float, default 0.2
@@ -145,7 +146,9 @@ class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEst
     -----
     A warning says when the cube is silent or nearly saturated on the training samples.
     Long-distance connections that NeuCube can draw while learning (probability 0 by default) are left out. A sample of
-    1000 steps through 20 626 neurons takes well under a second; spikes for the readout take a byte a neuron and step.
+    1000 steps through 20 626 neurons takes well under a second. Samples pass one by one, and of each only the rates, or
+    for deSNN the first spikes and counts, are kept; `spikes`, and other readouts that take spikes, need a byte for each
+    sample, neuron and step.
 
     References
     ----------
@@ -263,7 +266,8 @@ class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEst
         targets = self._targets(y, len(signals))
         self._learn(signals, self._best_channels(signals, targets))
         features = self._features(X)
-        warn_of_activity(features, self.cube_)
+        seen = features.counts / features.n_times if isinstance(features, FirstSpikes) else features
+        warn_of_activity(seen, self.cube_)
         self.readout_ = self._new_readout().fit(features, targets)
         return self
 
@@ -278,9 +282,11 @@ class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEst
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Firing rates ``(n, neurons)``: spikes a step."""
+        return np.stack([fired.mean(axis=0) for fired in self._runs(X)])
+
+    def _runs(self, X: ArrayLike) -> Iterator[NDArray[np.bool_]]:
         check_is_fitted(self, "cube_")
-        events = self._events(self._signals(X))
-        return np.stack([fired.mean(axis=0) for fired in self.cube_.run(events)])
+        return self.cube_.run(self._events(self._signals(X)))
 
     def predict(self, X: ArrayLike) -> Array:
         """Labels or numbers, ``(n,)``."""
@@ -299,8 +305,12 @@ class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEst
         with user_errors():
             return float(measure(y, self.predict(X), sample_weight=sample_weight))
 
-    def _features(self, X: ArrayLike) -> Array:
-        tags = get_tags(self._new_readout()).input_tags
+    def _features(self, X: ArrayLike) -> Array | FirstSpikes:
+        """What the readout gets."""
+        readout = self._new_readout()
+        if type(readout) in (DeSNN, DeSNNRegressor):
+            return FirstSpikes.of(self._runs(X))
+        tags = get_tags(readout).input_tags
         return self.spikes(X) if tags.three_d_array and not tags.two_d_array else self.transform(X)
 
     def _new_readout(self) -> Any:

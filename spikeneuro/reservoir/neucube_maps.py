@@ -1,5 +1,6 @@
 """What a cube has learned and how spikes travel in it: tables and arrays, to be drawn elsewhere."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,8 @@ class CubeMaps:
     cube_: Cube
     channels_: NDArray[np.intp]
 
-    def spikes(self, X: ArrayLike) -> NDArray[np.bool_]:
-        """Spikes of all neurons."""
+    def _runs(self, X: ArrayLike) -> Iterator[NDArray[np.bool_]]:
+        """Spikes of all neurons, ``(steps, neurons)``, of one sample after the other."""
         raise NotImplementedError
 
     def connections(self) -> pd.DataFrame:
@@ -98,7 +99,7 @@ class CubeMaps:
 
     def spike_counts(self, X: ArrayLike) -> NDArray[np.int64]:
         """Spikes of each neuron in each sample, ``(n, neurons)``."""
-        return self.spikes(X).sum(axis=1)
+        return np.stack([fired.sum(axis=0) for fired in self._runs(X)])
 
     def activation(self, X: ArrayLike, bins: int = 10) -> NDArray[np.float64]:
         """Activation over time: firing rates in consecutive parts of the samples.
@@ -116,7 +117,10 @@ class CubeMaps:
             Spikes a step, averaged over the samples.
         """
         check_number(bins, "bins", low=1, integer=True)
-        by_step = self.spikes(X).mean(axis=0)
+        total, n = np.zeros(1), 0
+        for fired in self._runs(X):
+            total, n = total + fired, n + 1
+        by_step = total / n
         if bins > len(by_step):
             raise InputError(f"bins={bins} is more than the {len(by_step)} steps of a sample.")
         return np.stack([part.mean(axis=0) for part in np.array_split(by_step, bins)])

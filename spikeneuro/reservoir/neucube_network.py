@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
-from spikeneuro.reservoir.desnn import ROUNDING, DeSNN, DeSNNRegressor
+from spikeneuro.reservoir.desnn import DeSNN, DeSNNRegressor
 from spikeneuro.reservoir.liquid import encoded, linear_layer
 from spikeneuro.reservoir.neucube_wiring import Cube, Dynamics
+from spikeneuro.reservoir.votes import neighbour_votes
 
 Array = NDArray[Any]
 
@@ -145,23 +146,9 @@ class RankOrderLayer(nn.Module):
         """Spikes (steps, batch, neurons) -> means of the neighbours' values, (batch, outputs)."""
         weights = torch.ops.spikeneuro.rank_order_weights(spikes, self.settings, self.ties)
         difference = [(row - self.stored).square().sum(-1) for row in weights]  # one by one: the stack may not fit
-        return self.votes(torch.stack(difference).sqrt()) @ self.values
-
-    def votes(self, distance: Tensor) -> Tensor:
-        """Distances (batch, training samples) -> weights of the neighbours, rows of sum 1."""
-        nearest = distance.topk(self.n_neighbors, dim=1, largest=False).values
-        low, limit = nearest[:, :1], nearest[:, -1:]
-        near = distance <= limit * (1 + ROUNDING)
-        inside = torch.where(near, distance, low)
-        if self.vote == "gaussian":
-            votes = ((low.square() - inside.square()) / (2 * self.sigma**2)).exp()
-        elif self.vote == "distance":
-            votes = inside.amax(dim=1, keepdim=True) - (inside - low)
-            votes = torch.where(votes.any(dim=1, keepdim=True), votes, torch.ones_like(votes))
-        else:
-            votes = torch.ones_like(inside)
-        votes = votes * near
-        return votes / votes.sum(dim=1, keepdim=True)
+        distance = torch.stack(difference).sqrt()
+        votes: Tensor = neighbour_votes(distance, self.n_neighbors, self.vote, self.sigma)
+        return votes @ self.values
 
 
 class CubeNetwork(nn.Module):

@@ -1,4 +1,8 @@
-"""The order in which neurons fire first."""
+"""When neurons fire first, how often they fire, and the order of the first spikes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,6 +12,46 @@ from spikeneuro._validation import check_choice
 TIES = ("min", "dense", "average", "index")
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FirstSpikes:
+    """First spikes and numbers of spikes: all of a sample that the weights of `spikeneuro.reservoir.DeSNN` depend on.
+
+    Attributes
+    ----------
+    first : ndarray of int32, shape (samples, neurons)
+        Step of the first spike; `n_times` for a neuron that never fires.
+    counts : ndarray of int32, shape (samples, neurons)
+        Spikes.
+    n_times : int
+        Steps of a sample.
+    """
+
+    first: NDArray[np.int32]
+    counts: NDArray[np.int32]
+    n_times: int
+
+    @classmethod
+    def of(cls, samples: Iterable[NDArray[np.bool_]]) -> Self:
+        """Those of spikes (steps, neurons), one sample after the other, so that never more than one is held."""
+        first, counts = [], []
+        steps = 0
+        for fired in samples:
+            steps = len(fired)
+            first.append(first_of(fired))
+            counts.append(fired.sum(axis=0, dtype=np.int32))
+        return cls(np.stack(first), np.stack(counts), steps)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape that the spikes had, (samples, steps, neurons)."""
+        return len(self.first), self.n_times, self.first.shape[1]
+
+
+def first_of(fired: NDArray[np.bool_]) -> NDArray[Any]:
+    """Step of the first spike of (..., steps, neurons); the number of steps where there is none."""
+    return np.where(fired.any(axis=-2), fired.argmax(axis=-2), fired.shape[-2]).astype(np.int32)
 
 
 def first_spike_ranks(first: ArrayLike, n_times: int, ties: str = "min") -> Floats:

@@ -17,6 +17,8 @@ from sklearn.pipeline import make_pipeline
 
 from spikeneuro.errors import InputError
 from spikeneuro.reservoir import DeSNN, DeSNNRegressor, first_spike_ranks
+from spikeneuro.reservoir.ranks import FirstSpikes
+from spikeneuro.reservoir.votes import VOTES, neighbour_votes
 
 trains = hnp.arrays(bool, (3, 8, 5), elements=st.sampled_from([True, False, False, False]))
 
@@ -150,6 +152,48 @@ def test_gaussian_votes_do_not_underflow():
     np.testing.assert_allclose(proba.sum(axis=1), 1)
 
 
+@pytest.mark.parametrize("form", ["static", "membrane"])
+def test_relative_votes_are_their_formula(form):
+    """Votes exp(-d / (2 sigma^2 D)), with D the distance of the nearest neighbour that does not vote."""
+    (X, _), (Z, _) = planted(15, 4, noise=0.1), planted(6, 5, noise=0.1)
+    target = np.random.default_rng(6).normal(size=15)
+    readout = DeSNNRegressor(form, vote="relative", n_neighbors=4, sigma=0.4, drift_down=0.001).fit(X, target)
+    for distances, value in zip(readout._distances(Z), readout.predict(Z), strict=True):
+        near = np.argsort(distances)[:4]
+        votes = np.exp(-distances[near] / (2 * 0.4**2 * np.sort(distances)[4]))
+        assert value == pytest.approx((votes * target[near]).sum() / votes.sum())
+
+
+def test_relative_votes_by_hand_and_at_their_limits():
+    distance = np.array([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0], [1.0, 2.0, 3.0, np.inf]])
+    found = neighbour_votes(distance, 3, "relative", 1.0)
+    by_hand = np.exp([-1 / 8, -2 / 8, -3 / 8, -np.inf])
+    np.testing.assert_allclose(found[0], by_hand / by_hand.sum())
+    np.testing.assert_allclose(found[1], 0.25)  # copies of the sample: all as near as the last
+    np.testing.assert_allclose(found[2], [1 / 3, 1 / 3, 1 / 3, 0])  # the fourth never fires
+    assert np.isfinite(neighbour_votes(distance[:1], 3, "relative", 1e-3)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(hnp.arrays(np.float64, (3, 6), elements=st.floats(0, 3)), st.sampled_from(VOTES), st.integers(1, 5))
+def test_tensors_vote_as_arrays_do(distance, vote, k):
+    as_tensor = neighbour_votes(torch.from_numpy(distance), k, vote, 0.7)
+    np.testing.assert_allclose(as_tensor.numpy(), neighbour_votes(distance, k, vote, 0.7), atol=1e-12)
+
+
+def test_first_spikes_say_as_much_as_the_spikes():
+    (X, y), (Z, _) = planted(20, 19), planted(10, 20)
+    X[3] = 0
+    brief = FirstSpikes.of(iter(X.astype(bool)))
+    assert brief.shape == X.shape
+    for form in ("static", "membrane"):
+        full, short = DeSNN(form).fit(X, y), DeSNN(form).fit(brief, y)
+        np.testing.assert_array_equal(short.weights_, full.weights_)
+        np.testing.assert_array_equal(short.predict_proba(FirstSpikes.of(Z.astype(bool))), full.predict_proba(Z))
+        with pytest.raises(InputError, match="fitted on 30 steps of 12 neurons"):
+            short.predict(FirstSpikes.of(Z[:, :20].astype(bool)))
+
+
 def test_all_neighbours_as_near_as_the_last_vote():
     X = np.zeros((4, 3, 2))
     X[0, 0, 0] = X[1, 0, 0] = X[2, 0, 0] = X[3, 0, 1] = 1
@@ -280,6 +324,7 @@ def test_other_sizes_and_swapped_axes_are_refused():
         ({"threshold_ratio": 1.5}, "threshold_ratio must lie in"),
         ({"n_neighbors": 0}, "n_neighbors must lie in"),
         ({"n_neighbors": 11}, "n_neighbors=11 needs at least as many"),
+        ({"n_neighbors": 10, "vote": "relative"}, "n_neighbors=10 needs more than that with vote='relative'"),
         ({"sigma": 0.0}, "sigma must lie in"),
         ({"form": "membrane", "drift_down": 5.0}, "no output neuron can fire"),
     ],
@@ -298,6 +343,10 @@ def test_labels_that_do_not_fit_are_refused():
         DeSNN().fit(X, y[:9])
     with pytest.raises(InputError, match="requires y"):
         DeSNN().fit(X, None)
+    with pytest.raises(InputError, match="continuous"):
+        DeSNN().fit(X, np.linspace(0, 1, 10))
+    with pytest.raises(InputError, match="could not convert"):
+        DeSNNRegressor().fit(X, y)
     with pytest.raises(InputError, match="NaN or infinite"):
         DeSNNRegressor().fit(X, [np.nan, *range(9)])
     for form, k in itertools.product(("static", "membrane"), (1, 3)):

@@ -1,6 +1,7 @@
 """The estimator: what it learns, that inference leaves it alone, what it says to mistakes, and its maps."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -109,6 +110,19 @@ def test_any_readout_and_regression():
     np.testing.assert_array_equal(number.predict(X), own.predict(cube.spikes(X)))
     assert number.score(X, y + 0.5) > 0
     assert not hasattr(number, "predict_proba")
+
+
+def test_the_default_readout_and_the_maps_never_hold_the_spikes_of_all_samples():
+    X, y = samples(n=60, times=1000)
+    cube = small(spacing=15.0, rounds=0).fit(X[:10], y[:10])
+    of_one = 1000 * cube.cube_.n_neurons
+    for use in (cube.predict, cube.transform, cube.activation, cube.spike_counts):
+        use(X[:1])
+        tracemalloc.start()
+        use(X)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 0.5 * len(X) * of_one, use.__name__
 
 
 def test_spikes_given_as_they_are():
