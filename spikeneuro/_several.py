@@ -3,10 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from scipy.sparse import issparse
+
 
 def is_several(X: Any) -> bool:
-    """Whether `X` holds several modalities by name; some sparse matrices are mappings too, of positions."""
-    return isinstance(X, Mapping) and not hasattr(X, "shape")
+    """Whether `X` holds several modalities by name; some sparse matrices are mappings too, of positions.
+
+    A dict may have a shape: `skorch.helper.SliceDict`, whose samples scikit-learn can split.
+    """
+    return isinstance(X, Mapping) and not issparse(X)
 
 
 def each(function: Callable[[Any], Any], X: Any) -> Any:

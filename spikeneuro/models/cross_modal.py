@@ -347,8 +347,9 @@ def _check(layout: Layout, n_outputs: int) -> None:
     check_choice(layout.fusion, FUSIONS, "fusion")
     check_choice(layout.pooling, ("mean", "max"), "pooling")
     check_sizes(n_outputs=n_outputs, hidden=layout.hidden, n_bins=layout.n_bins)
-    if not layout.filters:
-        raise InputError("filters is empty; at least one block is needed.")
+    if not isinstance(layout.filters, Sequence) or not layout.filters:
+        raise InputError(f"filters={layout.filters!r} must hold the maps of one block or more, such as (8, 16).")
+    check_sizes(**{f"filters[{i}]": maps for i, maps in enumerate(layout.filters)})
     check_odd(layout.kernel_size, "kernel_size")
     check_dropout(drop_prob=layout.drop_prob, modality_dropout=layout.modality_dropout)
     if layout.n_steps is not None:

@@ -56,13 +56,11 @@ class Modality:
         """Whether it has a time axis."""
         return self.kind in ("signal", "frames")
 
-    @property
-    def duration(self) -> float | None:
-        """Length of a sample in seconds."""
-        return self.n_times / self.sfreq if self.moves and self.sfreq else None
-
     def check(self, x: Tensor) -> None:
         """Raise unless `x` has this modality's axes and sizes."""
+        if not isinstance(x, Tensor):
+            kind = type(x).__name__
+            raise InputError(f"modality {self.name!r}: got {kind} instead of a tensor; convert with torch.as_tensor.")
         try:
             self._check(x)
         except InputError as error:
@@ -95,7 +93,7 @@ def as_modalities(sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Modality]
 
 
 def _as_modality(name: Any, sizes: dict[str, Any]) -> Modality:
-    if not isinstance(name, str) or not name or "." in name or hasattr(nn.ModuleDict, name):
+    if not isinstance(name, str) or not name or "." in name or hasattr(nn.ModuleDict(), name):
         raise InputError(f"a modality cannot be called {name!r}; use a word such as 'eeg'.")
     for kind, (needed, more) in _SIZES.items():
         if needed <= set(sizes) <= needed | more:

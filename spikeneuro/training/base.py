@@ -20,15 +20,13 @@ from spikeneuro.data.splits import inner_split
 from spikeneuro.errors import InputError
 from spikeneuro.training.firing import firing, is_spiking
 from spikeneuro.training.losses import MaskedCrossEntropy
-from spikeneuro.training.modalities import ModalityScaler, check_modalities, sizes_of
+from spikeneuro.training.modalities import ModalityScaler, check_modalities, refuse_swapped_axes, sizes_of
 from spikeneuro.training.net import Batches, Samples, SpikingNet, TrainingRecord
 from spikeneuro.training.parameters import OPTIMIZERS, check_parameters, check_passed_on, split_decay
 from spikeneuro.training.scaling import ChannelScaler
 from spikeneuro.training.schedules import make_schedule
 
 _PASSED_ON = ("module__", "optimizer__", "net__")
-#: Sampling rates in hertz from which a signal is judged as EEG would be, and the shortest sample in seconds it has.
-_EEG_LIKE, _SHORTEST = 50.0, 0.25
 
 
 class NeuroEstimator(BaseEstimator):
@@ -144,6 +142,8 @@ class NeuroEstimator(BaseEstimator):
             return self._check_array(X, reset)
         checked = check_modalities(X, None if reset else self.input_shape_, least=2 if reset else 1)
         if reset:
+            for name, part in checked.items():
+                refuse_swapped_axes(part.shape, _several.rate_of(self.sfreq, name), f"X[{name!r}]")
             self.input_shape_: Any = {name: part.shape[1:] for name, part in checked.items()}
         return checked
 
@@ -187,12 +187,8 @@ class NeuroEstimator(BaseEstimator):
                 f"X has samples of shape {shape[1:]}, but {type(self).__name__} was fitted on {self.input_shape_}: "
                 "channels and times look swapped; use X.transpose(0, 2, 1)."
             )
-        # More channels than samples, which span less than a quarter of a second: no such EEG is ever cut.
-        if reset and self.sfreq and self.sfreq >= _EEG_LIKE and times < chans and times / self.sfreq < _SHORTEST:
-            raise InputError(
-                f"X has {chans} channels of {times} times ({times / self.sfreq:.3f} s at {self.sfreq:g} Hz): "
-                "channels and times look swapped; expected (samples, channels, times)."
-            )
+        if reset:
+            refuse_swapped_axes(shape, self.sfreq, "X")
 
     def _takes(self, ndim: int | None) -> tuple[dict[str, Any], bool]:
         """Sizes to build the model with for data of this many dimensions, and whether to add a channel axis.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from torch import Tensor
 
 from spikeneuro import _several
 from spikeneuro._validation import check_finite, suggestion
@@ -18,6 +19,9 @@ _AXES = (
     "(samples, features), (samples, channels, times), (samples, channels, height, width) or "
     "(samples, times, channels, height, width)"
 )
+#: Sampling rates in hertz from which a signal is judged as EEG would be, and the shortest sample in seconds it has.
+_EEG_LIKE, _SHORTEST = 50.0, 0.25
+_ONE_LENGTH = "cut or pad them to one length, such as with Recordings.windows."
 
 
 def check_modalities(X: Mapping[Any, Any], fitted: Mapping[str, tuple[int, ...]] | None, least: int) -> Arrays:
@@ -52,7 +56,12 @@ def check_modalities(X: Mapping[Any, Any], fitted: Mapping[str, tuple[int, ...]]
 
 
 def _as_array(name: str, part: Any) -> NDArray[Any]:
-    array = np.asarray(part)
+    try:
+        array = np.asarray(part.detach() if isinstance(part, Tensor) else part)
+    except ValueError as error:  # NumPy's way to say that lists differ in length
+        raise InputError(f"X[{name!r}] holds samples of different shapes; {_ONE_LENGTH}") from error
+    if array.dtype.kind == "O" and array.ndim == 1 and len({np.shape(sample) for sample in array}) > 1:
+        raise InputError(f"X[{name!r}] holds samples of different shapes; {_ONE_LENGTH}")
     if array.dtype.kind not in "fiub":
         raise InputError(f"X[{name!r}] must hold real numbers in one array, got dtype {array.dtype}.")
     if not 2 <= array.ndim <= 5:
@@ -72,6 +81,18 @@ def _check_fitted(arrays: Arrays, fitted: Mapping[str, tuple[int, ...]]) -> None
         swapped = len(shape) == 2 and shape[::-1] == known
         advice = ": channels and times look swapped; use X.transpose(0, 2, 1)." if swapped else "."
         raise InputError(f"X[{name!r}] has samples of shape {shape}, but was fitted on {known}{advice}")
+
+
+def refuse_swapped_axes(shape: tuple[int, ...], sfreq: float | None, name: str) -> None:
+    """Refuse signals with more channels than samples that span less than a quarter of a second: no EEG is cut so."""
+    if len(shape) != 3 or not sfreq or sfreq < _EEG_LIKE:
+        return
+    _, chans, times = shape
+    if times < chans and times / sfreq < _SHORTEST:
+        raise InputError(
+            f"{name} has {chans} channels of {times} times ({times / sfreq:.3f} s at {sfreq:g} Hz): channels and times "
+            "look swapped; expected (samples, channels, times)."
+        )
 
 
 def absent_samples(part: NDArray[Any], name: str) -> NDArray[np.bool_]:

@@ -176,6 +176,7 @@ def test_products_behind_attention_are_multiplications():
         ({}, "modalities must map"),
         ({"eeg": SIZES["eeg"]}, "two or more"),
         ({"eeg": SIZES["eeg"], "b.c": SIZES["ecg"]}, "'b.c'"),
+        ({"eeg": SIZES["eeg"], "training": SIZES["ecg"]}, "'training'"),
         ({"eeg": SIZES["eeg"], "ecg": {"n_chans": 1}}, "has the sizes n_chans"),
         ({"eeg": SIZES["eeg"], "ecg": {"n_chans": 0, "n_times": 10, "sfreq": 5.0}}, "modality 'ecg': n_chans"),
         ({"eeg": SIZES["eeg"], "ecg": {"n_chans": 1, "n_times": 10}}, "'ecg' are in seconds"),
@@ -200,6 +201,11 @@ def test_input_that_is_nothing_is_refused():
     x["eeg"][3, 0, 5] = torch.nan
     with pytest.raises(InputError, match="'eeg': sample 3 is NaN in part"):
         net(x)
+    with pytest.raises(InputError, match="'ecg': got ndarray instead of a tensor"):
+        net({**inputs(("eeg", "ecg")), "ecg": np.zeros((5, 1, 60))})
+    for filters, message in ((8, "filters=8 must hold"), ((), "must hold"), ((8, 0), r"filters\[1\]")):
+        with pytest.raises(InputError, match=message):
+            network(("face", "film"), filters=filters)
     with pytest.raises(InputError, match="fusion='cmaa'"):
         network(("eeg", "ecg"), "cmaa")
     with pytest.raises(InputError, match="encoder: there is no modality 'egg'"):

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from skorch.helper import SliceDict
 
 from spikeneuro import NeuroClassifier, NeuroRegressor, energy, training
 from spikeneuro.errors import InputError
@@ -43,6 +46,32 @@ def test_the_order_of_the_dict_and_lists_for_arrays_change_nothing(fitted):
     X, _ = data(seed=1)
     other = {"ecg": X["ecg"].tolist(), "eeg": X["eeg"]}
     np.testing.assert_array_equal(fitted.predict_proba(other), fitted.predict_proba(X))
+
+
+def test_tensors_and_whole_numbers_are_arrays(fitted):
+    X, _ = data(seed=1)
+    tensors = {name: torch.tensor(part, requires_grad=True) for name, part in X.items()}
+    np.testing.assert_array_equal(fitted.predict_proba(tensors), fitted.predict_proba(X))
+    whole = {name: (part * 1e6).astype(np.int16) for name, part in X.items()}
+    real = {name: part.astype(np.float32) for name, part in whole.items()}
+    np.testing.assert_array_equal(fitted.predict_proba(whole), fitted.predict_proba(real))
+
+
+def test_a_dict_that_can_be_sliced_is_cross_validated():
+    """Each part holds the samples that scikit-learn chose, of every modality."""
+    X, y = data()
+    sliced, clf = SliceDict(**X), classifier(max_epochs=4, validation_fraction=None)
+    order = np.random.default_rng(0).permutation(40)
+    splits = [(order[:20], order[20:]), (order[20:], order[:20])]
+    by_hand = np.empty_like(y)
+    for train, test in splits:
+        part = clone(clf).fit({name: x[train] for name, x in X.items()}, y[train])
+        by_hand[test] = part.predict({name: x[test] for name, x in X.items()})
+    np.testing.assert_array_equal(cross_val_predict(clf, sliced, y, cv=splits), by_hand)
+    scores = cross_val_score(clf, sliced, y, cv=splits, error_score="raise")
+    assert scores.tolist() == [(by_hand == y)[test].mean() for _, test in splits]
+    search = GridSearchCV(clf, {"lr": [1e-6, 0.01]}, cv=splits, error_score="raise").fit(sliced, y)
+    assert search.predict(X).shape == (40,)
 
 
 def test_absent_modalities_at_prediction(fitted):
@@ -120,6 +149,12 @@ def changed(X, name, part):
     return {**X, name: part}
 
 
+def of_lengths(part):
+    ragged = np.empty(len(part), dtype=object)
+    ragged[:] = [sample[:, : 100 + i] for i, sample in enumerate(part)]
+    return ragged
+
+
 def nan_at(part, *place):
     part = part.copy()
     part[place] = np.nan
@@ -142,6 +177,12 @@ def nan_at(part, *place):
         (lambda X: {"eeg": nan_at(X["eeg"], 4), "ecg": nan_at(X["ecg"], 4)}, "sample 4 has no modality"),
         (lambda X: changed(X, "eeg", np.zeros_like(X["eeg"])), "modality 'eeg': channel"),
         (lambda X: changed(X, "ecg", np.full((40, 1, 128), "a")), "real numbers"),
+        (
+            lambda X: changed(X, "ecg", [x[:, : 100 + i] for i, x in enumerate(X["ecg"])]),
+            r"X\['ecg'\].*different shapes",
+        ),
+        (lambda X: changed(X, "ecg", of_lengths(X["ecg"])), r"X\['ecg'\].*different shapes"),
+        (lambda X: changed(X, "ecg", X["ecg"][..., :5].repeat(9, axis=1)), r"X\['ecg'\] has 9 channels of 5 .*swapped"),
         (lambda X: X["eeg"], "by modality need X as a dict"),
     ],
 )
