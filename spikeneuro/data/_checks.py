@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spikeneuro._validation import check_number
+from spikeneuro._validation import check_number, suggestion
 from spikeneuro.errors import InputError
 
 Array = NDArray[Any]
@@ -104,6 +104,17 @@ def _check_image_shape(shape: tuple[int, ...], names: tuple[str, ...], name: str
 def absent(X: Array) -> NDArray[np.bool_]:
     """Which samples are NaN throughout."""
     return np.array([bool(np.isnan(x.ravel()[:1]).all() and np.isnan(x).all()) for x in X], dtype=bool)
+
+
+def check_modality_names(X: Mapping[Any, Any], fields: Mapping[str, Any]) -> None:
+    """Names of modalities are text, and what is said by modality is said of one that is there."""
+    for key in X:
+        if not isinstance(key, str):
+            raise InputError(f"modalities need names that are text, got {key!r}.")
+    for field, value in fields.items():
+        for key in value if isinstance(value, Mapping) else ():
+            if key not in X:
+                raise InputError(f"{field}: there is no modality {key!r} in X; {suggestion(str(key), X)}")
 
 
 def check_any_present(gone: Mapping[str, NDArray[np.bool_]], metadata: pd.DataFrame) -> None:

@@ -49,8 +49,16 @@ def cut(recordings: Recordings, length_s: float, step_s: float | None, short: st
 
 def _of_each_modality(recordings: Recordings, length_s: float, step_s: float, short: str) -> Recordings:
     parts = {key: cut(recordings.part(key), length_s, step_s, short) for key in recordings.X}
-    first = next(iter(parts.values()))
+    first, onsets = next(iter(parts.values())), [part.metadata["onset"].to_numpy(float) for part in parts.values()]
     if any(not np.array_equal(first.metadata["recording"], part.metadata["recording"]) for part in parts.values()):
         raise InputError("the modalities give different numbers of windows; choose a length that suits all.")
+    # Lengths are rounded to samples of each modality: what is no whole number of both leaves them further and further
+    # from each other.
+    apart = float(np.ptp(onsets, axis=0).max())
+    if apart > max(1.0 / part.rate_of(0) for part in parts.values()):
+        raise InputError(
+            f"windows every {step_s:g} s are no whole number of samples in all modalities, which would come to lie "
+            f"{apart:.3g} s apart; choose a length and step that suit all rates."
+        )
     per_part: dict[str, Any] = {field: {k: getattr(part, field) for k, part in parts.items()} for field in PER_PART}
     return replace(first, **per_part)

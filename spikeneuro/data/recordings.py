@@ -86,7 +86,9 @@ class Recordings:
         several = isinstance(self.X, Mapping)
         if several and not self.X:
             raise InputError("X is an empty dict; at least one modality is needed.")
-        keys: list[str | None] = [str(key) for key in self.X] if several else [None]
+        keys: list[str | None] = list(self.X) if several else [None]
+        if several:
+            _checks.check_modality_names(self.X, {field: getattr(self, field) for field in PER_PART[1:]})
         arrays = {key: _checks.as_array(self.X if key is None else self.X[key], _name(key)) for key in keys}
         counts = {key: len(array) for key, array in arrays.items()}
         if len(set(counts.values())) > 1:

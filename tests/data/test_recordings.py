@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -168,6 +170,31 @@ def test_windows_of_two_modalities_stay_aligned():
     assert cut.X["eeg"].shape == (8, 2, 50)
     assert cut.X["fmri"].shape == (8, 3, 5)
     assert cut.part("fmri").sfreq == 5.0
+
+
+def test_windows_of_two_modalities_that_drift_apart_are_refused():
+    rng = np.random.default_rng(0)
+    X = {"a": rng.normal(size=(2, 1, 600)), "b": rng.normal(size=(2, 1, 768))}
+    recordings = Recordings(X, [0, 1], {"subject": ["s", "t"]}, {"a": 100.0, "b": 128.0}, modality="signal")
+    # 0.33 s are 33 steps of the one, and 42 of the other, which last 0.328125 s: 17 windows later 0.031875 s
+    with pytest.raises(InputError, match=r"every 0.33 s .* 0.0319 s apart"):
+        recordings.windows(0.33)
+    assert len(recordings.windows(0.25)) == 2 * 24
+    # a rounding that does not add up is none
+    assert len(recordings.windows(5.999)) == 2
+
+
+@pytest.mark.parametrize("field", ["sfreq", "names", "modality", "positions"])
+def test_what_is_said_of_a_modality_that_is_not_there_is_refused(field):
+    recordings = two_modalities()
+    told = {**getattr(recordings, field), "egg": None}
+    with pytest.raises(InputError, match=rf"{field}: there is no modality 'egg' in X; did you mean 'eeg'"):
+        replace(recordings, **{field: told})
+
+
+def test_names_of_modalities_are_text():
+    with pytest.raises(InputError, match="names that are text, got 1"):
+        Recordings({1: np.zeros((2, 1, 9)), "b": np.ones((2, 1, 9))}, [0, 1], {"subject": [0, 1]}, 9.0)
 
 
 def test_windows_refuse_short_recordings_unless_told():
