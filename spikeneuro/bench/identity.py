@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[1]
 #: choice of the validation part and of the groups it keeps together by their code.
 ALWAYS = (
     "evaluation", "bench/cell.py", "bench/control.py", "bench/estimators.py", "bench/grouping.py", "bench/measure.py",
-    "bench/scores.py", "data/units.py", "_random.py",
+    "bench/scores.py", "data/units.py", "_random.py", "_several.py",
 )  # fmt: skip
 NETWORKS = ("ops", "encoders", "nn", "training", "energy", "data/inner.py")
 

@@ -28,6 +28,8 @@ _ORIGIN = ("cost_model", "notes", "versions", "machine", "threads", "command")
 _SAME_CELL = (
     "experiment", "data", "task", "metric", "unit", "split", "candidate", "model", "fold", "seed",
 )  # fmt: skip
+#: What an earlier row must share with those that the run did measure on the same fold.
+_SAME_TEST = ("n_test", "test_groups")
 FIELDS = (*_CONTEXT, *_PLACE, "unit_predictions", "metrics", *_DETAIL, *AVERAGED, "other_ops", *_ORIGIN)
 _JSON = {
     "reference", "candidates", "split", "unit_predictions", "metrics", "validation_groups", "test_groups", "other_ops",
@@ -49,8 +51,9 @@ def write_csv(folder: str | Path, csv_dir: str | Path, keep: bool = False) -> Pa
         Folder of the CSV files.
     keep : bool, default False
         Whether a cell that the run lacks keeps its row of the file that is there: measured by an earlier run, as its
-        command and date say, with the same data, metric and split. What changed in the code or in a candidate's
-        parameters since is not looked at; that is for whoever keeps it to judge.
+        command and date say, with the same metric and split, on data of the same description and as many test samples
+        of the same groups. What else changed since, in the data (such as their sampling rate), the code or a
+        candidate's parameters, is not looked at; that is for whoever keeps it to judge.
 
     Returns
     -------
@@ -192,9 +195,13 @@ def _with_earlier(lines: Sequence[dict[str, str]], earlier: Sequence[Mapping[str
         if row["status"] == "ok":
             written = {name: _written(name, row[name]) for name in FIELDS}
             finished[tuple(written[name] for name in _SAME_CELL)] = written
+    tested = {(line["experiment"], line["fold"]): line for line in lines if line["status"] == "ok"}
     merged = []
     for line in lines:
         found = finished.get(tuple(line[name] for name in _SAME_CELL)) if line["status"] == "missing" else None
+        beside = tested.get((line["experiment"], line["fold"]))
+        if found and beside and any(found[name] != beside[name] for name in _SAME_TEST):
+            found = None  # of other data
         merged.append(line if found is None else {**found, **{name: line[name] for name in _CONTEXT}})
     return merged
 

@@ -257,6 +257,17 @@ def test_earlier_rows_are_kept_for_cells_that_a_run_lacks(make_suite, tmp_path):
     assert [row["status"] for row in rows if row["candidate"] == "logistic"] == ["missing"] * 6
 
 
+@pytest.mark.parametrize("params", ["{n_trials: 12}", "{n_subjects: 5}"])
+def test_earlier_rows_of_other_data_are_not_kept(make_suite, tmp_path, params):
+    path = make_suite()
+    bench.run(path, tmp_path / "earlier", only="logistic", progress=False)
+    write_csv(tmp_path / "earlier", tmp_path / "results")
+    other = path.read_text().replace("data.py:blobs", f"data.py:blobs, params: {params}")
+    bench.run(make_suite(other), tmp_path / "now", only="neighbour", progress=False)
+    rows = read_csv(write_csv(tmp_path / "now", tmp_path / "results", keep=True))
+    assert {row["candidate"]: row["status"] for row in rows} == {"logistic": "missing", "neighbour": "ok"}
+
+
 def test_results_need_files_of_ours(tmp_path):
     with pytest.raises(DataNotFoundError, match="there is no CSV file"):
         write_results(tmp_path, tmp_path / "R.md")
