@@ -69,8 +69,9 @@ class SpikingFilterBank(nn.Module):
         Shortest and longest membrane time constant of each layer in seconds, default (0.02, 0.2) and (0.05, 0.5).
     learn_tau : bool, default False
         Whether the time constants are learned.
-    n_bins : int, default 4
+    n_bins : int, default 1
         Bins of equal length in which spikes are counted for the readout; what does not fill a bin at the end is left.
+        One is for a rhythm that lasts as long as the sample; more tell its course, and give the readout more weights.
     encoder : str or Encoder, default "direct"
         Name of an encoder or the object; `stride` counts its steps.
     surrogate : str or Surrogate, default "fast_sigmoid"
@@ -112,7 +113,7 @@ class SpikingFilterBank(nn.Module):
         tau_first: tuple[float, float] = (0.02, 0.2),
         tau_second: tuple[float, float] = (0.05, 0.5),
         learn_tau: bool = False,
-        n_bins: int = 4,
+        n_bins: int = 1,
         encoder: str | Encoder = "direct",
         surrogate: str | Surrogate = "fast_sigmoid",
         drop_prob: float = 0.25,

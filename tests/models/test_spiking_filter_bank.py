@@ -80,7 +80,7 @@ def test_only_the_filters_and_the_gain_multiply():
     [
         ({"sfreq": None}, "sfreq is missing"),
         ({"n_times": 100}, "needs n_times of at least 127 at 128 Hz"),
-        ({"n_times": 256, "stride": 128}, "at least 385"),
+        ({"n_times": 256, "stride": 128, "n_bins": 4}, "at least 385"),
         ({"sfreq": 2.0}, "use recurrent-snn with tau_unit='steps'"),
         ({"band": (60.0, 70.0)}, "begins above 0.4 times the sampling frequency"),
         ({"band": (8.0, 4.0)}, "band"),
