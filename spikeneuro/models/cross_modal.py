@@ -16,6 +16,7 @@ from spikeneuro.models.cross_modal_inputs import (
     aligned,
     as_encoders,
     as_modalities,
+    check_fast_enough,
     common_steps,
     encoded,
     missing,
@@ -156,6 +157,8 @@ class CrossModalNetwork(nn.Module):
         width = self._width(modality)
         if modality.kind == "signal":
             steps = self._encoder(modality.name).n_steps(modality.n_times)
+            if layout.seconds and layout.kernel_length is None:
+                check_fast_enough(modality, _KERNEL["seconds"] * steps / duration)
             return self._signal_branch(width, steps, layout, layer, duration)
         dt = duration / self.n_steps
         if modality.kind == "features":

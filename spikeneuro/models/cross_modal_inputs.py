@@ -17,6 +17,9 @@ from spikeneuro.errors import InputError
 from spikeneuro.models.inputs import as_image_size, check_image, check_signal, check_sizes
 from spikeneuro.models.spiking import as_encoder
 
+#: Steps that a filter in time has at least, unless asked for fewer.
+_FEWEST = 4
+
 Kind = Literal["signal", "image", "frames", "features"]
 
 _SIZES: dict[Kind, tuple[set[str], set[str]]] = {  # what must be given, and what may be
@@ -190,6 +193,16 @@ def aligned(x: Tensor, n_steps: int, pooling: str) -> Tensor:
         return parts.amax(dim=1) if pooling == "max" else parts.mean(dim=1)
     pool = functional.adaptive_max_pool1d if pooling == "max" else functional.adaptive_avg_pool1d
     return pool(x.flatten(1).t(), n_steps).t().unflatten(1, x.shape[1:])
+
+
+def check_fast_enough(modality: Modality, kernel: float) -> None:
+    """Refuse signals so slow that the default length of the filters, `kernel` steps, is next to none."""
+    if kernel < _FEWEST:
+        raise InputError(
+            f"the filters' default of half a second is {kernel:.3g} step(s) of modality {modality.name!r} at "
+            f"{modality.sfreq:g} Hz; give kernel_length (and tau_first and tau_second) in seconds that suit it, or "
+            "count in steps: with tau_unit='steps', or in a network without spikes without sfreq."
+        )
 
 
 def common_steps(modalities: Mapping[str, Modality], encoders: Encoders, most: int, still: int) -> int:

@@ -70,7 +70,7 @@ class CrossModalSNN(CrossModalNetwork):
     filters : sequence of int, default (8, 16)
         Feature maps of the blocks of a branch for images or frames.
     kernel_length : float, optional
-        Length of the temporal filters of signals: by default 0.5 seconds, or 9 steps.
+        Length of the temporal filters of signals: by default 0.5 seconds (for signals of 8 Hz and more), or 9 steps.
     kernel_size : int, default 3
         Odd side of the kernels for images and frames.
     n_steps : int, optional
@@ -100,8 +100,8 @@ class CrossModalSNN(CrossModalNetwork):
     ------
     InputError
         If there are fewer than two modalities, sizes are not those of a modality, an option or role is unknown, or a
-        `sfreq` is missing; of the input, if it is no dict, a name is unknown, shapes or numbers of samples differ, a
-        sample is NaN in part, or a sample has no modality at all.
+        `sfreq` is missing or too low for the default filters; of the input, if it is no dict, a name is unknown, shapes
+        or numbers of samples differ, a sample is NaN in part, or a sample has no modality at all.
 
     References
     ----------

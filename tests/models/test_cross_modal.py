@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from spikeneuro import NeuroClassifier, energy
+from spikeneuro import NeuroClassifier, encoders, energy
 from spikeneuro._several import take
 from spikeneuro.data import simulate_where_when
 from spikeneuro.errors import InputError
@@ -166,8 +166,22 @@ def test_products_behind_attention_are_multiplications():
     for fusion in ("cma", "intermediate"):
         net = network(("eeg", "ecg"), fusion).float()
         of[fusion] = {row.name: row for row in energy.count(net, x).layers}["joint.0"].dense
-    assert (of["cma"].macs > 0, of["cma"].acs) == (True, 0)
-    assert (of["intermediate"].macs, of["intermediate"].acs > 0) == (0, True)
+    products = 60 * 2 * 16 * 16  # steps, neurons of both branches, neurons of the fusion layer
+    assert (of["cma"].macs, of["cma"].acs) == (5 * products, 0)
+    assert (of["intermediate"].macs, of["intermediate"].acs) == (0, 5 * products)
+
+
+def test_attention_costs_its_scores():
+    x = inputs(("eeg", "ecg"), dtype=torch.float32)
+    of = {fusion: energy.count(network(("eeg", "ecg"), fusion).float(), x) for fusion in ("cma", "intermediate")}
+    rows = [row for row in of["cma"].layers if row.name.startswith("attention") and row.dense.macs]
+    scores = {row.name: row.dense.macs / 5 for row in rows}
+    # from each rate of one branch to each neuron of the other; 60 steps to 15 hidden units and back
+    assert scores == {"attention.ecg.place": 16 * 16, "attention.ecg.time.0": 60 * 15, "attention.ecg.time.2": 15 * 60}
+    own = {fusion: next(row for row in ledger.layers if not row.name).dense for fusion, ledger in of.items()}
+    # means over 60 steps for 16 neurons and over 16 neurons for 60 steps; a score times a spike selects
+    assert (own["cma"].additions - own["intermediate"].additions) / 5 == 16 * 59 + 60 * 15
+    assert (own["cma"].multiplications - own["intermediate"].multiplications) / 5 == 16 + 60
 
 
 @pytest.mark.parametrize(
@@ -210,6 +224,51 @@ def test_input_that_is_nothing_is_refused():
         network(("eeg", "ecg"), "cmaa")
     with pytest.raises(InputError, match="encoder: there is no modality 'egg'"):
         network(("eeg", "ecg"), encoder={"egg": "delta"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: list(x.values()), "takes a dict of the modalities 'eeg', 'film', 'age', got one array"),
+        (lambda x: {**x, "egg": x["eeg"]}, "no modality 'egg'; did you mean 'eeg'"),
+        (lambda x: {**x, "eeg": x["eeg"][:3]}, r"number of samples: \{'eeg': 3, 'film': 5, 'age': 5\}"),
+        (lambda x: {**x, "age": x["age"][:, :1]}, r"'age': expected shape \(batch, features=2\), got \(5, 1\)"),
+        (lambda x: {**x, "film": x["film"].transpose(1, 2)}, r"'film': expected .*times=10, channels=2"),
+        (lambda x: {**x, "eeg": x["eeg"].transpose(1, 2)}, "'eeg': .*look swapped"),
+    ],
+)
+def test_input_of_other_shapes_and_names_is_refused(change, message):
+    names = ("eeg", "film", "age")
+    with pytest.raises(InputError, match=message):
+        network(names)(change(inputs(names)))
+
+
+def test_encoders_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match="each needs its own"):
+        network(("eeg", "ecg"), encoder=encoders.create("direct"))
+    with pytest.raises(InputError, match="encoder of 'film': frames are taken as they come"):
+        network(("eeg", "film"), encoder={"film": "delta"})
+    with pytest.raises(InputError, match="kernel_length"):
+        network(("eeg", "ecg"), kernel_length=0.0)
+
+
+@pytest.mark.parametrize("model", ["cross-modal-snn", "cross-modal-cnn"])
+def test_half_a_second_of_a_slow_signal_is_no_filter(model):
+    """At the defaults, neurons of volumes two seconds apart would have no memory, and the filters one step."""
+    sizes = {"fmri": {"n_chans": 3, "n_times": 40, "sfreq": 0.5}, "age": {"n_features": 1}}
+    with pytest.raises(InputError, match=r"is 0.25 step\(s\) of modality 'fmri' at 0.5 Hz; give kernel_length"):
+        create(model, modalities=sizes, n_outputs=2)
+    if model == "cross-modal-snn":
+        net = create(model, modalities=sizes, n_outputs=2, tau_unit="steps")
+        assert (net.branches["fmri"].first.dt, net.branches["fmri"].second.dt, net.fused.dt) == (1, 1, 1)
+    else:
+        net = create(model, modalities={**sizes, "fmri": {"n_chans": 3, "n_times": 40}}, n_outputs=2)
+    assert net.branches["fmri"].filters[2].kernel_size == (9,)
+    slow = create(model, modalities=sizes, n_outputs=2, kernel_length=10.0)
+    assert slow.branches["fmri"].filters[2].kernel_size == (5,)
+    # side by side with a fast one, a slow one is on its clock
+    both = {**sizes, "eeg": {"n_chans": 2, "n_times": 8000, "sfreq": 100.0}}
+    assert create(model, modalities=both, n_outputs=2, fusion="input").in_steps == 8000
 
 
 def test_encoders_by_modality():

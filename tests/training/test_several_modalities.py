@@ -141,6 +141,22 @@ def test_regression():
     assert reg.predict(X).shape == (40,)
 
 
+def test_images_frames_and_features():
+    rng = np.random.default_rng(0)
+    shapes = {"image": (1, 8, 6), "film": (5, 2, 8, 6), "age": (3,), "eeg": (2, 32)}
+    X = {name: rng.normal(size=(12, *shape)) for name, shape in shapes.items()}
+    clf = NeuroClassifier("cross-modal-snn", sfreq={"film": 10.0, "eeg": 64.0}, max_epochs=1, random_state=0)
+    module = clf.fit(X, np.arange(12) % 2).net_.module_
+    found = {name: (m.kind, m.channels, m.n_times, m.image_size, m.sfreq) for name, m in module.modalities.items()}
+    assert found == {
+        "image": ("image", 1, 1, (8, 6), None),
+        "film": ("frames", 2, 5, (8, 6), 10.0),
+        "age": ("features", 3, 1, None, None),
+        "eeg": ("signal", 2, 32, None, 64.0),
+    }
+    assert clf.predict({"age": X["age"]}).shape == (12,)
+
+
 def without(X, name):
     return {key: part for key, part in X.items() if key != name}
 
@@ -210,6 +226,14 @@ def test_mistakes_when_predicting(fitted, change, message):
 
 def test_other_mistakes(fitted):
     X, y = data()
+    with pytest.raises(InputError, match="names that are text, got 1"):
+        classifier(sfreq=None).fit({1: X["eeg"], "ecg": X["ecg"]}, y)
+    with pytest.raises(InputError, match=r"1 sample\(s\); at least 2"):
+        classifier().fit({name: part[:1] for name, part in X.items()}, y[:1])
+    gaps = {"eeg": X["eeg"], "ecg": X["ecg"].copy()}
+    gaps["ecg"][fitted.train_index_] = np.nan
+    with pytest.raises(InputError, match="inner training part has the modality 'ecg'"):
+        classifier().fit(gaps, y, groups=np.arange(40) // 4)
     with pytest.raises(InputError, match="40 samples, but y has 39"):
         classifier().fit(X, y[:-1])
     with pytest.raises(InputError, match="'cnn1d' takes signal input"):
