@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor, nn
 
 from spikeneuro._random import derive_seed, scoped_seed
-from spikeneuro._validation import check_choice, check_number
+from spikeneuro._validation import check_choice, check_number, user_errors
 from spikeneuro.encoders import Encoder, RateEncoder
 from spikeneuro.errors import InputError
 from spikeneuro.models.classical.checks import InputCheck, as_signals, check_classes
@@ -49,11 +49,14 @@ class RewardNetwork(nn.Module):
         Synapses and neurons, `pool` of them for each class, in the order of the classes.
     pool : int
         Neurons of a class.
+    n_votes : int, default 1
+        How often a sample is shown if the code draws; spikes are added.
     """
 
-    def __init__(self, encoder: Encoder, layer: PlasticLayer, pool: int) -> None:
+    def __init__(self, encoder: Encoder, layer: PlasticLayer, pool: int, n_votes: int = 1) -> None:
         super().__init__()
         self.encoder, self.layer, self.pool = encoder, layer, pool
+        self.n_votes = n_votes if encoder.random else 1
 
     def encode(self, x: Tensor) -> Tensor:
         """(batch, channels, times) -> spikes (steps, batch, 2 channels)."""
@@ -65,7 +68,8 @@ class RewardNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, times) -> number of spikes of each class (batch, classes)."""
-        return self.votes(self.layer(self.encode(x)))
+        counts = [self.votes(self.layer(self.encode(x))) for _ in range(self.n_votes)]
+        return torch.stack(counts).sum(0)
 
 
 class RewardSTDPClassifier(ClassifierMixin, BaseEstimator):
@@ -203,7 +207,8 @@ class RewardSTDPClassifier(ClassifierMixin, BaseEstimator):
         self
         """
         self._check_parameters()
-        labels = check_classes(y)
+        with user_errors():
+            labels = column_or_1d(check_classes(y), warn=True)
         signals = self._signals(X, reset=True)
         if len(labels) != len(signals):
             raise InputError(f"X holds {len(signals)} samples but y {len(labels)} labels.")
@@ -279,7 +284,7 @@ class RewardSTDPClassifier(ClassifierMixin, BaseEstimator):
         dt = self._rule().dt
         synapses = EventLinear(features, n_neurons, bias=False)
         cells = lateral_inhibition(n_neurons, self.inhibition, tau_mem=self.tau_mem, dt=dt)
-        network = RewardNetwork(encoder, PlasticLayer(synapses, cells), self.pool)
+        network = RewardNetwork(encoder, PlasticLayer(synapses, cells), self.pool, self.n_votes)
         activity = float(network.encode(x).mean())
         if activity == 0:
             raise InputError("the code gives no spike for any sample; scale the input up or choose another encoder.")
@@ -301,6 +306,7 @@ class RewardSTDPClassifier(ClassifierMixin, BaseEstimator):
         rule = RewardSTDP(rule=self._rule(), tau_eligibility=self.tau_eligibility, rate=rate)
         expected, fired = 0.0, False
         self.rewards_: list[float] = []
+        network.encoder.train()  # every sample of a batch is drawn for itself
         with learning(weights, rule, reduction="sum", homeostasis=[Normalisation(total=total)]) as learner:
             for _ in range(self.epochs):
                 got = 0.0
@@ -318,15 +324,17 @@ class RewardSTDPClassifier(ClassifierMixin, BaseEstimator):
                     got += float(reward.sum())
                     fired = fired or bool(post.any())
                 self.rewards_.append(got / len(x))
+        network.encoder.eval()
         if not fired:
             raise InputError("no neuron ever fired, so that nothing was learned; raise drive or tau_mem.")
 
     @torch.no_grad()
     def _counts(self, X: ArrayLike) -> Array:
-        x = self.network_input(X)
-        with scoped_seed(self.seed_):
-            # a sample at a time where the code draws: what is predicted must not depend on the others
-            parts = [sum(self.network_(one[None]) for _ in range(self.n_votes)) for one in x]
+        parts = []
+        for one in self.network_input(X):
+            # a sample at a time, each from the same seed: what is predicted must not depend on the others
+            with scoped_seed(self.seed_):
+                parts.append(self.network_(one[None]))
         counts: Array = torch.cat(parts).double().numpy()
         return counts
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 
 from spikeneuro import energy
 from spikeneuro.encoders import DirectEncoder, RateEncoder
@@ -89,6 +90,24 @@ def test_same_seed_same_answer_whatever_else_is_asked():
     assert clone(first).get_params().keys() == first.get_params().keys()
 
 
+def test_a_prediction_depends_on_its_own_sample_alone():
+    X, y = blobs(36, shift=0.5)
+    model = small(epochs=2).fit(X, y)
+    together = model.predict_proba(X)
+    np.testing.assert_array_equal(model.predict_proba(X[::-1])[::-1], together)
+    np.testing.assert_array_equal(model.predict_proba(X[7:9]), together[7:9])
+
+
+def test_a_sample_is_shown_again_only_if_its_code_draws_and_the_ledger_counts_it():
+    X, y = blobs(30)
+    once, thrice = (small(epochs=2, n_votes=n).fit(X, y) for n in (1, 3))
+    assert energy.count(thrice, X[:8]).acs == pytest.approx(3 * energy.count(once, X[:8]).acs, rel=0.1)
+    signals = np.cumsum(X[:, None], axis=2)
+    certain = [small(epochs=2, encoder="delta", n_steps=1, n_votes=n).fit(signals, y) for n in (1, 3)]
+    np.testing.assert_array_equal(*(model.predict_proba(signals) for model in certain))
+    assert energy.count(certain[0], signals[:8]).acs == energy.count(certain[1], signals[:8]).acs
+
+
 def test_signals_and_other_codes():
     rng = np.random.default_rng(0)
     y = np.arange(24) % 2
@@ -136,3 +155,12 @@ def test_wrong_data_are_named():
         small(epochs=1).fit(X, y).predict(X[:, :11])
     with pytest.raises(InputError, match="'poool'"):
         create("reward-stdp", n_chans=1, n_times=12, n_outputs=3, poool=2)
+
+
+def test_labels_in_a_column_are_labels():
+    X, y = blobs(30)
+    flat = small(epochs=3).fit(X, y)
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        column = small(epochs=3).fit(X, y[:, None])
+    np.testing.assert_array_equal(column.predict_proba(X), flat.predict_proba(X))
+    assert column.rewards_ == flat.rewards_

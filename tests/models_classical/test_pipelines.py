@@ -15,10 +15,11 @@ from spikeneuro.training import NeuroClassifier
 SFREQ, N_CHANS, N_TIMES, FREQUENCIES = 100.0, 4, 200, (9.0, 16.0)
 PIPELINES = names(kind="pipeline")
 EXTRA = {"cca-ssvep": {"frequencies": FREQUENCIES}, "bandpower-forest": {"n_trees": 20}, "pca-svm": {"n_components": 5},
-         "neucube": {"names": ["C3", "C4", "O1", "O2"]}}  # fmt: skip
+         "neucube": {"names": ["C3", "C4", "O1", "O2"]},
+         "reward-stdp": {"pool": 2, "n_steps": 1, "epochs": 2, "n_votes": 1}}  # fmt: skip
 WITH_PROBABILITY = {
     "bandpower-lda", "bandpower-forest", "csp-lda", "tangent-space-lr", "trace-lr", "logistic-regression",
-    "nearest-neighbour", "liquid-state-machine", "neucube",
+    "nearest-neighbour", "liquid-state-machine", "neucube", "reward-stdp",
 }  # fmt: skip
 
 
@@ -47,11 +48,11 @@ def fit(name, X, y, **changes):
 
 
 def test_the_table_names_builders_whose_signature_fits():
-    assert len(PIPELINES) == 17
+    assert len(PIPELINES) == 18
     for name in PIPELINES:
         row = entry(name)
         assert callable(row.load())
-        assert row.spiking == (name in {"liquid-state-machine", "neucube"})
+        assert row.spiking == (name in {"liquid-state-machine", "neucube", "reward-stdp"})
         assert row.reference
         for task in row.tasks:
             assert hasattr(build(name, task=task), "fit")
@@ -170,7 +171,10 @@ FLAT = [(n, t) for n in names("features", kind="pipeline") for t in entry(n).tas
 
 @pytest.mark.parametrize(("name", "task"), FLAT)
 def test_scikit_learn_checks(name, task):
-    options = {"n_components": 0.9} if name == "pca-svm" else {}
+    options = {
+        "pca-svm": {"n_components": 0.9},
+        "reward-stdp": {"pool": 2, "n_steps": 10, "epochs": 10, "n_votes": 1},
+    }.get(name, {})
     model = create(name, task=task, random_state=0, **options)
     results = check_estimator(model, expected_failed_checks=OF_PIPELINE, on_fail=None, on_skip=None)
     assert len(results) >= 50
