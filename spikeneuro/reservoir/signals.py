@@ -29,15 +29,23 @@ def as_signals(X: Any, name: str = "X") -> Array:
         If the shape is another, or a value is NaN or infinite.
     """
     X = gathered(X)
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and np.ndim(X[0]) == 2:
-        return _as_ragged(X, name)
+    return as_ragged(X, name) if is_ragged(X) else as_equal_signals(X, name, np.float64)
+
+
+def as_equal_signals(X: Any, name: str, dtype: Any) -> Array:
+    """`X` as finite ``(n, channels, times)`` of `dtype` (the first of a list, unless it has another of them)."""
     with user_errors():
-        X = check_array(X, allow_nd=True, ensure_all_finite=False, dtype=np.float64, input_name=name)
+        X = check_array(X, allow_nd=True, ensure_all_finite=False, dtype=dtype, input_name=name)
     if X.ndim == 2:
         X = X[:, np.newaxis]
     if X.ndim != 3 or 0 in X.shape:
-        raise InputError(f"{name} must have the shape (n, channels, times), got {X.shape}.")
+        raise InputError(f"{name} must have shape (n, channels, times), none of them 0, got {X.shape}.")
     return check_finite(X, name)
+
+
+def is_ragged(X: Any) -> bool:
+    """Whether `X` holds signals of several lengths, as `gathered` leaves them."""
+    return bool(isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and np.ndim(X[0]) == 2)
 
 
 def gathered(X: Any) -> Any:
@@ -52,12 +60,14 @@ def gathered(X: Any) -> Any:
     return found
 
 
-def _as_ragged(X: Array, name: str) -> Array:
+def as_ragged(X: Array, name: str = "X", dtype: Any = np.float64) -> Array:
+    """Signals of several lengths as finite ``(channels, times_i)`` of `dtype`, all of as many channels."""
     checked = np.empty(len(X), dtype=object)
     for i, item in enumerate(X):
-        signal = np.asarray(item, dtype=np.float64)
-        if signal.ndim != 2 or 0 in signal.shape:
-            raise InputError(f"{name}[{i}] must have the shape (channels, times), got {signal.shape}.")
+        if np.ndim(item) != 2 or 0 in np.shape(item):
+            raise InputError(f"{name}[{i}] must have the shape (channels, times), got {np.shape(item)}.")
+        with user_errors():
+            signal = check_array(item, ensure_all_finite=False, dtype=dtype, input_name=f"{name}[{i}]")
         if len(signal) != np.shape(X[0])[0]:
             raise InputError(f"{name}[{i}] has {len(signal)} channels but {name}[0] has {np.shape(X[0])[0]}.")
         checked[i] = check_finite(signal, f"{name}[{i}]")

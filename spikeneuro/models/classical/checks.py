@@ -7,13 +7,16 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from spikeneuro._validation import check_choice, check_finite, user_errors
 from spikeneuro.errors import InputError
-from spikeneuro.reservoir.signals import gathered
+from spikeneuro.reservoir.signals import as_equal_signals, as_ragged, gathered, is_ragged
 
 Array = NDArray[Any]
+
+#: Numbers that stay as they are; all others become the first.
+_FLOATS = [np.float64, np.float32]
 
 
 def as_signals(X: Any, name: str = "X") -> Array:
@@ -24,13 +27,7 @@ def as_signals(X: Any, name: str = "X") -> Array:
     InputError
         If the shape is another, or a value is NaN or infinite.
     """
-    with user_errors():
-        X = check_array(X, allow_nd=True, ensure_all_finite=False, dtype=[np.float64, np.float32], input_name=name)
-    if X.ndim == 2:
-        X = X[:, np.newaxis]
-    if X.ndim != 3 or 0 in X.shape:
-        raise InputError(f"{name} must have shape (n, channels, times), none of them 0, got {X.shape}.")
-    return check_finite(X, name)
+    return as_equal_signals(X, name, _FLOATS)
 
 
 def refuse_constant(X: Array, name: str = "X") -> None:
@@ -137,27 +134,16 @@ class InputCheck(TransformerMixin, BaseEstimator):
 
     def _checked(self, X: Any, *, reset: bool) -> Array:
         X = gathered(X)
-        if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and np.ndim(X[0]) == 2:
+        if is_ragged(X):
             return self._checked_ragged(X)
         with user_errors():
-            X = validate_data(
-                self, X, reset=reset, allow_nd=True, ensure_all_finite=False, dtype=[np.float64, np.float32]
-            )
+            X = validate_data(self, X, reset=reset, allow_nd=True, ensure_all_finite=False, dtype=_FLOATS)
         return check_finite(X)
 
     def _checked_ragged(self, X: Array) -> Array:
         if not self.ragged:
             raise InputError("X holds signals of different lengths; cut windows of one length first.")
-        checked = np.empty(len(X), dtype=object)
-        for i, item in enumerate(X):
-            with user_errors():
-                signal = check_array(
-                    item, ensure_all_finite=False, dtype=[np.float64, np.float32], input_name=f"X[{i}]"
-                )
-            checked[i] = check_finite(signal, f"X[{i}]")
-            if len(signal) != len(X[0]):
-                raise InputError(f"X[{i}] has {len(signal)} channels but X[0] has {len(X[0])}.")
-        return checked
+        return as_ragged(X, dtype=_FLOATS)
 
     def _check_sizes(self, X: Array) -> None:
         size = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
