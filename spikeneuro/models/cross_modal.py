@@ -21,6 +21,7 @@ from spikeneuro.models.cross_modal_inputs import (
     encoded,
     missing,
     stands_still,
+    without_gaps,
 )
 from spikeneuro.models.inputs import check_dropout, check_odd, check_sfreq, check_sizes
 from spikeneuro.nn import CrossModalAttention, EventLinear, OverTime
@@ -261,12 +262,11 @@ class CrossModalNetwork(nn.Module):
                 raise InputError(f"modality {name!r}: {error}") from error
             given[name], present[name] = x[name], None
             if gone is not None:
-                there = ~gone
-                given[name] = torch.where(
-                    there.reshape(-1, *[1] * (x[name].ndim - 1)), x[name], torch.zeros_like(x[name])
-                )
-                present[name] = there
+                given[name], present[name] = without_gaps(x[name], ~gone, self.training), ~gone
         _refuse_nothing(present)
+        if self.training:  # of nobody in the batch: as if left out
+            for name in [name for name, there in present.items() if there is not None and not there.any()]:
+                del given[name], present[name]
         if self.training and self.modality_dropout:
             present = self._dropped(present, next(iter(given.values())))
         return given, present

@@ -216,6 +216,19 @@ def common_steps(modalities: Mapping[str, Modality], encoders: Encoders, most: i
     return slowest // factor
 
 
+def without_gaps(x: Tensor, there: Tensor, training: bool) -> Tensor:
+    """`x` with numbers in place of samples that are absent, whose features are erased later.
+
+    Zeros; in training, copies of samples that are `there`, in turn, so that batch statistics are theirs.
+    """
+    if not training or not there.any():
+        return torch.where(there.reshape(-1, *[1] * (x.ndim - 1)), x, torch.zeros_like(x))
+    index = torch.arange(len(x), device=x.device)
+    some = index[there]
+    index[~there] = some[torch.arange(len(x) - len(some), device=x.device) % len(some)]
+    return x[index]
+
+
 def missing(x: Tensor) -> Tensor | None:
     """Which samples are absent, NaN throughout, (batch,); None if none is.
 

@@ -49,8 +49,8 @@ class CrossModalSNN(CrossModalNetwork):
     **Absent modalities.** A modality whose key is left out is absent from the batch, and its branch does not run; a
     sample that is NaN throughout in one modality lacks it. Spikes of what is absent are zero and the scores computed
     from it are 1; "late" averages the logits of what is there. With `modality_dropout`, training leaves modalities out
-    at random, sample by sample, never all of them; its spikes are erased behind the branch, whose batch statistics
-    still see them, whereas data that are absent pass the branch as zeros.
+    at random, sample by sample, never all of them, by erasing their spikes behind the branch. The batch statistics of a
+    branch are those of the samples that have the modality; where no sample of a batch has it, they stay as they are.
 
     Parameters
     ----------

@@ -65,6 +65,37 @@ def test_what_is_absent_does_not_reach_the_output():
     assert not torch.equal(net(x)[1], net(other)[1])
 
 
+def batch_statistics(branch):
+    return {name: value.clone() for name, value in branch.named_buffers() if "running" in name}
+
+
+@pytest.mark.parametrize("fusion", ["cma", "intermediate", "late"])
+@pytest.mark.parametrize("names", PAIRS[:3], ids="+".join)
+def test_batch_statistics_are_those_of_the_samples_that_are_there(names, fusion):
+    name, other = names[:2]
+    net = network(names, fusion, drop_prob=0.0).train()
+    start = {key: value.clone() for key, value in net.state_dict().items()}
+    x = inputs(names, 8)
+    x[name][4:] = x[name][:4]  # each of four twice
+    net(x)
+    expected = batch_statistics(net.branches[name])
+    net.load_state_dict(start)
+    x[name][4:] = torch.nan
+    net(x)
+    for key, value in batch_statistics(net.branches[name]).items():
+        torch.testing.assert_close(value, expected[key])
+    # and where nobody has it they stay, and so does what others see
+    net.load_state_dict(start)
+    nobody = {**x, name: torch.full_like(x[name], torch.nan)}
+    output = net(nobody)
+    for key, value in batch_statistics(net.branches[name]).items():
+        assert torch.equal(value, start[f"branches.{name}.{key}"])
+    torch.testing.assert_close(output, net({key: part for key, part in x.items() if key != name}))
+    assert any(not torch.equal(v, start[f"branches.{other}.{k}"]) for k, v in net.branches[other].named_buffers())
+    with pytest.raises(InputError, match="sample 0 has no modality"):
+        net({key: torch.full_like(part, torch.nan) for key, part in x.items()})
+
+
 def test_late_fusion_is_the_mean_of_the_modalities():
     net, x = network(("eeg", "ecg", "face"), "late"), inputs(("eeg", "ecg", "face"))
     alone = torch.stack([net({name: part}) for name, part in x.items()])
