@@ -17,6 +17,13 @@ def check_sizes(**sizes: Any) -> None:
         check_number(value, name, low=1, integer=True)
 
 
+def as_span(value: Any, name: str) -> tuple[float, float]:
+    """Shortest and longest (or lowest and highest) of a range given as a pair; not yet compared with each other."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise InputError(f"{name} must be a pair (from, to), got {value!r}.")
+    return check_number(value[0], f"{name}[0]"), check_number(value[1], f"{name}[1]")
+
+
 def check_dropout(**probabilities: Any) -> None:
     """Raise unless every given dropout probability lies in [0, 1)."""
     for name, value in probabilities.items():

@@ -9,7 +9,7 @@ from spikeneuro._validation import check_choice
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
 from spikeneuro.models.inputs import check_dropout, check_signal, check_sizes, check_task
-from spikeneuro.models.spiking import as_encoder, step_length
+from spikeneuro.models.spiking import as_encoder, log_spaced, step_length
 from spikeneuro.nn import (
     EventLinear,
     LastReadout,
@@ -139,7 +139,7 @@ class LayeredSNN(nn.Module):
         self.dropout = nn.Dropout(drop_prob)
         self.head = nn.Linear(width, n_outputs)
         self.readout_mode = "steps" if self.task == "steps" else check_choice(readout, READOUTS, "readout")
-        self.readout = _readout(self.readout_mode, n_outputs, LogSpaced(*tau_readout), dt, learn_tau)
+        self.readout = _readout(self.readout_mode, n_outputs, log_spaced(tau_readout, "tau_readout"), dt, learn_tau)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, times) -> logits (batch, n_outputs), or (batch, n_outputs, times) for steps."""

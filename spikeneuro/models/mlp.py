@@ -6,9 +6,8 @@ from torch import Tensor, nn
 
 from spikeneuro.encoders import DirectEncoder, Encoder
 from spikeneuro.models.inputs import check_dropout, check_sizes, flatten_features
-from spikeneuro.models.spiking import as_encoder, as_surrogate, unwrap
+from spikeneuro.models.spiking import as_encoder, as_surrogate, log_spaced, unwrap
 from spikeneuro.nn import LIF, EventLinear, OverTime, RateReadout
-from spikeneuro.nn.heterogeneity import LogSpaced
 from spikeneuro.ops.surrogates import Surrogate
 
 
@@ -144,7 +143,13 @@ class SpikingMLP(nn.Module):
         for units in hidden:
             self.linears.append(OverTime(nn.Sequential(EventLinear(width, units, bias=False), nn.BatchNorm1d(units))))
             self.neurons.append(
-                LIF(units, tau_mem=LogSpaced(*tau), dt=1.0, surrogate=as_surrogate(surrogate), learn=learn)
+                LIF(
+                    units,
+                    tau_mem=log_spaced(tau, "tau"),
+                    dt=1.0,
+                    surrogate=as_surrogate(surrogate),
+                    learn=learn,
+                )
             )
             width = units
         self.rate = RateReadout()

@@ -3,9 +3,8 @@
 from spikeneuro.encoders import Encoder
 from spikeneuro.models.inputs import check_sizes
 from spikeneuro.models.layered_snn import LayeredSNN
-from spikeneuro.models.spiking import as_surrogate
+from spikeneuro.models.spiking import as_surrogate, log_spaced
 from spikeneuro.nn import RecurrentLIF
-from spikeneuro.nn.heterogeneity import LogSpaced
 from spikeneuro.ops.surrogates import Surrogate
 
 
@@ -118,7 +117,7 @@ class RecurrentSNN(LayeredSNN):
             return RecurrentLIF(
                 size,
                 bias=norm == "none",
-                tau_mem=LogSpaced(*tau),
+                tau_mem=log_spaced(tau, "tau"),
                 dt=dt,
                 recurrent_scale=recurrent_scale,
                 surrogate=as_surrogate(surrogate),

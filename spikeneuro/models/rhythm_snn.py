@@ -9,9 +9,8 @@ from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
 from spikeneuro.models.inputs import check_sfreq
 from spikeneuro.models.layered_snn import LayeredSNN
-from spikeneuro.models.spiking import as_encoder, as_surrogate
+from spikeneuro.models.spiking import as_encoder, as_surrogate, log_spaced
 from spikeneuro.nn import LIF, LIFLayer, MixRhythm, RecurrentLIF, Rhythm
-from spikeneuro.nn.heterogeneity import LogSpaced
 from spikeneuro.nn.rhythm import UNITS, Modulation
 from spikeneuro.ops.surrogates import Surrogate
 
@@ -200,7 +199,7 @@ class RhythmSNN(LayeredSNN):
         )  # fmt: skip
         times = {"tau_mem": tau or ((0.01, 0.5) if tau_unit == "seconds" else (1.0, 50.0)), "tau_syn": tau_syn}
         times |= {"tau_adapt": tau_adapt}
-        given = {name: LogSpaced(*span) for name, span in times.items() if span is not None}
+        given = {name: log_spaced(span, name.removesuffix("_mem")) for name, span in times.items() if span is not None}
         settings: dict[str, Any] = given | {
             "kappa": kappa or None, "threshold": threshold, "gain": gain, "reset": reset, "reset_timing": reset_timing,
             "adaptation_start": adaptation_start, "preserve_reset": preserve_reset,

@@ -1,13 +1,16 @@
 """What the spiking networks share: encoders by name, clocks, the slope of the surrogate."""
 
+from typing import Any
+
 from torch import nn
 
 from spikeneuro import encoders
 from spikeneuro._validation import check_choice
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
-from spikeneuro.models.inputs import check_sfreq
+from spikeneuro.models.inputs import as_span, check_sfreq
 from spikeneuro.nn import OverTime
+from spikeneuro.nn.heterogeneity import LogSpaced
 from spikeneuro.ops.surrogates import FastSigmoid, Surrogate, resolve
 
 #: Slope of the fast sigmoid. Shallower than the customary 25: a steep surrogate starves layers that fire little.
@@ -32,6 +35,11 @@ def as_encoder(encoder: str | Encoder, n_steps: int | None = None) -> Encoder:
 def as_surrogate(surrogate: str | Surrogate) -> Surrogate:
     """Surrogate object; the name "fast_sigmoid" gets the slope of these networks."""
     return FastSigmoid(slope=SLOPE) if surrogate == "fast_sigmoid" else resolve(surrogate)
+
+
+def log_spaced(span: Any, name: str) -> LogSpaced:
+    """Time constants spread over a range given as a pair, the parameter `name`."""
+    return LogSpaced(*as_span(span, name))
 
 
 def step_length(tau_unit: str, sfreq: float | None, encoder: Encoder) -> float:

@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from spikeneuro.encoders import DirectEncoder, Encoder
 from spikeneuro.models.cnn2d import pooled_size, pooling_plan
 from spikeneuro.models.inputs import as_image_size, check_dropout, check_image, check_odd, check_sizes
-from spikeneuro.models.spiking import as_encoder, as_surrogate, unwrap
+from spikeneuro.models.spiking import as_encoder, as_surrogate, log_spaced, unwrap
 from spikeneuro.nn import LIF, OverTime, RateReadout
-from spikeneuro.nn.heterogeneity import LogSpaced
 from spikeneuro.ops.surrogates import Surrogate
 
 
@@ -90,7 +89,7 @@ class SpikingCNN2d(nn.Module):
         for maps, factor in zip(filters, factors, strict=True):
             convolution = nn.Conv2d(width, maps, kernel_size, padding=kernel_size // 2, bias=False)
             self.convolutions.append(OverTime(nn.Sequential(convolution, nn.BatchNorm2d(maps))))
-            tau_mem = LogSpaced(*tau)((maps, 1, 1))
+            tau_mem = log_spaced(tau, "tau")((maps, 1, 1))
             self.neurons.append(
                 LIF((maps, 1, 1), tau_mem=tau_mem, dt=1.0, surrogate=as_surrogate(surrogate), learn=learn)
             )

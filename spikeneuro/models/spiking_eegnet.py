@@ -8,9 +8,8 @@ from spikeneuro._validation import check_choice
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
 from spikeneuro.models.inputs import check_dropout, check_sfreq, check_signal, check_sizes
-from spikeneuro.models.spiking import as_encoder, as_surrogate
+from spikeneuro.models.spiking import as_encoder, as_surrogate, log_spaced
 from spikeneuro.nn import LIF
-from spikeneuro.nn.heterogeneity import LogSpaced
 from spikeneuro.ops.surrogates import Surrogate
 
 #: Rate in hertz to which the first pooling brings the maps, as in EEGNet (128 Hz pooled by 4).
@@ -142,14 +141,18 @@ class SpikingEEGNet(nn.Module):
             _spatial_first if check_choice(first, ("spatial", "temporal"), "first") == "spatial" else _temporal_first
         )
         self.filters = filters(channels, n_filters, depth, kernel)
-        self.first = LIF(maps, tau_mem=LogSpaced(*tau_first), dt=1.0 / rate, surrogate=gradient, learn=learn)
+        self.first = LIF(
+            maps, tau_mem=log_spaced(tau_first, "tau_first"), dt=1.0 / rate, surrogate=gradient, learn=learn
+        )
         self.pool = _POOLS[check_choice(pooling, _POOLS, "pooling")](pool)
         self.separable = nn.Sequential(
             nn.Conv1d(maps, maps, separable_kernel_length, padding="same", groups=maps, bias=False),
             nn.Conv1d(maps, maps, 1, bias=False),
             nn.BatchNorm1d(maps),
         )
-        self.second = LIF(maps, tau_mem=LogSpaced(*tau_second), dt=pool / rate, surrogate=gradient, learn=learn)
+        self.second = LIF(
+            maps, tau_mem=log_spaced(tau_second, "tau_second"), dt=pool / rate, surrogate=gradient, learn=learn
+        )
         self.n_bins = n_bins
         self.dropout = nn.Dropout(drop_prob)
         self.readout = nn.Linear(maps * n_bins, n_outputs)

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from spikeneuro._validation import check_number
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
-from spikeneuro.models.inputs import check_dropout, check_sfreq, check_signal, check_sizes
-from spikeneuro.models.spiking import as_encoder, as_surrogate
+from spikeneuro.models.inputs import as_span, check_dropout, check_sfreq, check_signal, check_sizes
+from spikeneuro.models.spiking import as_encoder, as_surrogate, log_spaced
 from spikeneuro.nn import LIF, EventLinear
-from spikeneuro.nn.heterogeneity import LogSpaced
 from spikeneuro.ops.surrogates import Surrogate
 
 #: Rate in hertz of the first spiking layer; power changes more slowly than the signal.
@@ -147,10 +146,10 @@ class SpikingFilterBank(nn.Module):
         self.offset = nn.Parameter(torch.zeros(n_filters))
         dt, gradient = stride / self.rate, as_surrogate(surrogate)
         learn = ("tau_mem",) if learn_tau else ()
-        self.first = LIF(n_filters, tau_mem=LogSpaced(*tau_first), dt=dt, surrogate=gradient, learn=learn)
+        self.first = LIF(n_filters, tau_mem=log_spaced(tau_first, "tau_first"), dt=dt, surrogate=gradient, learn=learn)
         self.mixture = EventLinear(n_filters, hidden, bias=False)
         self.norm = nn.BatchNorm1d(hidden)
-        self.second = LIF(hidden, tau_mem=LogSpaced(*tau_second), dt=dt, surrogate=gradient, learn=learn)
+        self.second = LIF(hidden, tau_mem=log_spaced(tau_second, "tau_second"), dt=dt, surrogate=gradient, learn=learn)
         self.n_bins = n_bins
         self.dropout = nn.Dropout(drop_prob)
         self.readout = nn.Linear(hidden * n_bins, n_outputs)
@@ -165,7 +164,7 @@ class SpikingFilterBank(nn.Module):
         return (steps - 1) // 2 * 2 + 1
 
     def _frequencies(self, band: tuple[float, float], n_filters: int) -> Tensor:
-        low, high = band
+        low, high = as_span(band, "band")
         check_number(low, "band[0]", low=0.0, closed="neither")
         check_number(high, "band[1]", low=low)
         high = min(high, _HIGHEST * self.sfreq)  # an encoder's steps within a sample add nothing

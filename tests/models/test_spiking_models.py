@@ -223,3 +223,19 @@ def test_missing_sampling_rate_is_explained():
 def test_mistyped_options_are_named(options, message):
     with pytest.raises(InputError, match=message):
         RecurrentSNN(4, 100, 2, 100.0, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("spiking-eegnet", "tau_first"),
+        ("spiking-filter-bank", "tau_second"),
+        ("spiking-filter-bank", "band"),
+        ("recurrent-snn", "tau"),
+        ("rhythm-snn", "tau"),
+    ],
+)
+@pytest.mark.parametrize("value", [0.1, (0.1,), "ab", (0.1, "x")])
+def test_ranges_that_are_no_pairs_are_refused_by_name(name, option, value):
+    with pytest.raises(InputError, match=rf"^{option}(\[1\])? must be "):
+        create(name, n_chans=2, n_times=256, n_outputs=2, sfreq=128.0, **{option: value})
