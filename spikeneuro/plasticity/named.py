@@ -70,8 +70,14 @@ def as_rule(given: Rule | Given, dt: float) -> Rule:
     name, constants = _named(given, RULES, "rule")
     build = RULES[name]
     own = inspect.signature(build).parameters
-    fields = inspect.signature(type(build(dt=dt))).parameters
+    plain = build(dt=dt)
+    fields = inspect.signature(type(plain)).parameters
     _check_names(constants, {*own, *fields} - {"dt"}, f"rule {name!r}")
+    for key, value in constants.items():
+        if isinstance(value, str) and not isinstance(getattr(plain, key, ""), str):
+            raise InputError(
+                f"rule {name!r}: {key} must be a number, got {value!r} (in YAML 1e-3 is text, 1.0e-3 a number)."
+            )
     made = build(dt=dt, **{key: value for key, value in constants.items() if key in own})
     rest = {key: value for key, value in constants.items() if key not in own}
     rule = dataclasses.replace(made, **rest) if rest else made
@@ -85,12 +91,12 @@ def as_rule(given: Rule | Given, dt: float) -> Rule:
     return rule
 
 
-def as_homeostasis(given: Sequence[Homeostasis | Given]) -> tuple[Homeostasis, ...]:
+def as_homeostasis(given: Homeostasis | Given | Sequence[Homeostasis | Given]) -> tuple[Homeostasis, ...]:
     """Return homeostasis given as such, by name, or as mappings of name and numbers.
 
     Parameters
     ----------
-    given : sequence of Homeostasis, str or mapping
+    given : Homeostasis, str or mapping, or sequence of them
         Names are those of `HOMEOSTASIS`; a mapping holds ``name`` and the numbers.
 
     Returns
@@ -108,6 +114,8 @@ def as_homeostasis(given: Sequence[Homeostasis | Given]) -> tuple[Homeostasis, .
     >>> as_homeostasis([{"name": "normalisation", "total": 5.0}])
     (Normalisation(every='sequence', total=5.0),)
     """
+    if isinstance(given, (Homeostasis, str, Mapping)):
+        given = [given]
     parts: list[Homeostasis] = []
     for part in given:
         if isinstance(part, Homeostasis):
