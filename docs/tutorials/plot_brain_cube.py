@@ -68,7 +68,8 @@ plt.show()
 # discharges gets through. It projects the electrodes onto the cortex of the MNI152 brain, and draws 1879 neurons 1 cm
 # apart, connected at random with their neighbours. Then the training trials run through it once, without labels: where
 # a neuron fires after another one that leads to it, their connection grows, and more so the closer in time.
-# ``negative="mirror"`` lets falling signals act as rising ones do.
+# Falling signals feed neurons of their own, one more for each electrode; with ``negative="mirror"`` these begin with
+# the weights of those that rising signals feed.
 #
 # The default readout, `DeSNN`, compares the order in which neurons fire first.
 #

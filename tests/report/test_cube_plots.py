@@ -59,6 +59,17 @@ def test_traffic_is_drawn_without_its_diagonal(places):
         assert {text.get_text() for text in figure.axes[1].texts} == {"a", "b", "c"}
 
 
+def test_inputs_that_would_cover_each_other_are_moved_apart_and_others_stay():
+    places = np.array([[-50.0, 0, 0], [50, 0, 0], [0, 50, 0], [1, 50, 5]])
+    traffic = np.array([[0, 1.0, 0, 0], [0, 0, 1e-5, 0], [0, 0, 0, 2], [1, 0, 0, 0]])
+    figure = plots.cube_traffic(traffic, list("abcd"), places, label="spikes")
+    drawn = {text.get_text(): np.array(text.get_position()) for text in figure.axes[1].texts}
+    np.testing.assert_allclose([drawn["a"], drawn["b"]], places[:2, :2])
+    assert np.linalg.norm(drawn["c"] - drawn["d"]) > 5
+    np.testing.assert_allclose((drawn["c"] + drawn["d"]) / 2, [0.5, 50])
+    assert figure.axes[-1].get_ylabel() == "spikes"
+
+
 def test_activity_has_a_row_a_bin_and_one_scale():
     rates = np.array([[0, 0.1, 0.2, 0, 0.1], [0.1, 0.1, 0.4, 0, 0]])
     figure = plots.cube_activity(rates, PLACES, duration=2.0)
@@ -90,6 +101,7 @@ def silent(connections):
         (lambda: plots.cube_connections(CONNECTIONS, PLACES[:3]), "do not fit the connections"),
         (lambda: plots.cube_connections(CONNECTIONS, PLACES, value="growth"), "no column 'growth'"),
         (lambda: plots.cube_connections(CONNECTIONS, PLACES, most=0), "most must lie"),
+        (lambda: plots.cube_connections({"sender": [0, 1], "receiver": [1, 2], "change": [1.0]}, PLACES), "differ in"),
         (lambda: plots.cube_connections_html(silent(CONNECTIONS), PLACES), "nothing was learned"),
         (lambda: plots.cube_traffic(np.eye(2), ["a", "b"]), "no spike traffic"),
         (lambda: plots.cube_traffic(np.ones((2, 2)), ["a", "b", "c"]), "does not fit 3 names"),

@@ -28,6 +28,7 @@ def cube_traffic(
     positions: ArrayLike | None = None,
     *,
     most: int = 20,
+    label: str = "spikes times |weight| per sample (log. scale)",
     title: str = "",
     figure: Figure | None = None,
 ) -> Figure:
@@ -43,6 +44,8 @@ def cube_traffic(
         Their places, ``cube.positions_``: draws the graph, too, seen from above.
     most : int, default 20
         Arrows of the graph: the largest traffic between different clusters.
+    label : str
+        What the colours mean; say so for traffic by spikes alone.
     title : str
         Title.
     figure : Figure, optional
@@ -52,7 +55,7 @@ def cube_traffic(
     -------
     Figure
         On the left the matrix, its diagonal (traffic within a cluster) left out, on the right the graph: arrows from
-        sender to receiver, wider for more traffic.
+        sender to receiver, wider for more traffic. Inputs that would cover each other are moved apart.
 
     Raises
     ------
@@ -67,20 +70,22 @@ def cube_traffic(
     between = np.where(np.eye(len(names), dtype=bool), np.nan, matrix)
     if not np.nansum(between) > 0:
         raise InputError("there is no spike traffic between the clusters of different inputs.")
-    smallest = float(np.nanmin(np.where(between > 0, between, np.nan)))
-    norm = LogNorm(max(smallest, 1e-3 * float(np.nanmax(between))), float(np.nanmax(between)), clip=True)
+    smallest, largest = float(np.nanmin(np.where(between > 0, between, np.nan))), float(np.nanmax(between))
+    norm = LogNorm(max(smallest, 1e-3 * largest), largest, clip=True)
     with figure_style():
         side = 1.5 + 0.13 * max(len(names), 16)
         figure = canvas(figure, side + 1.1 + (0 if positions is None else side), side + 0.5)
         panels = figure.subplots(1, 1 if positions is None else 2, squeeze=False)[0]
         _matrix(panels[0], between, names, norm)
         if positions is not None:
-            _graph(panels[1], between, names, np.asarray(positions, dtype=np.float64), most, norm)
+            places = _apart(np.asarray(positions, dtype=np.float64)[:, :2], 0.33 / side)
+            _graph(panels[1], between, names, places, most, norm)
         figure.colorbar(
             ScalarMappable(norm, RATES),
             ax=list(panels),
-            label="spikes times |weight| per sample (log. scale)",
+            label=label,
             shrink=0.8,
+            extend="min" if smallest < 1e-3 * largest else "neither",
         )
         if title:
             figure.suptitle(title, x=0.02, ha="left", fontsize=10.5, fontweight="bold")
@@ -165,6 +170,24 @@ def _matrix(axes: Axes, between: Array, names: Sequence[str], norm: LogNorm) -> 
     axes.tick_params(length=0)
     axes.set(xlabel="sending cluster", ylabel="receiving cluster", aspect="equal")
     axes.invert_yaxis()
+    axes.set_title("grey: none; within a cluster left out", fontsize=8.5, fontweight="normal", loc="center")
+
+
+def _apart(places: Array, share: float) -> Array:
+    """Places in a plane, moved until no two are nearer than this share of their extent, or nearly so."""
+    places = places.copy()
+    wanted = share * float(np.ptp(places, axis=0).max())
+    first, second = np.triu_indices(len(places), 1)
+    for _ in range(100):
+        between = places[second] - places[first]
+        distance = np.linalg.norm(between, axis=1)
+        near = (distance < 0.999 * wanted) & (distance > 0)
+        if not near.any():
+            break
+        step = 0.25 * between[near] * (wanted / distance[near] - 1)[:, np.newaxis]
+        np.add.at(places, second[near], step)
+        np.add.at(places, first[near], -step)
+    return places
 
 
 def _graph(axes: Axes, between: Array, names: Sequence[str], places: Array, most: int, norm: LogNorm) -> None:
@@ -177,15 +200,15 @@ def _graph(axes: Axes, between: Array, names: Sequence[str], places: Array, most
         receiver, sender = divmod(int(edge), len(names))
         axes.add_patch(
             FancyArrowPatch(
-                tuple(places[sender, :2]), tuple(places[receiver, :2]), arrowstyle="-|>", mutation_scale=9,
+                tuple(places[sender]), tuple(places[receiver]), arrowstyle="-|>", mutation_scale=9,
                 shrinkA=10, shrinkB=10, connectionstyle="arc3,rad=0.15", color=scale.to_rgba(flat[edge]),
                 linewidth=0.6 + 2.4 * float(flat[edge]) / float(flat.max()),
             )
         )  # fmt: skip
     axes.scatter(places[:, 0], places[:, 1], s=330, facecolor="white", edgecolor="0.5", linewidths=0.8, zorder=4)
-    for name, (x, y) in zip(names, places[:, :2], strict=True):
+    for name, (x, y) in zip(names, places, strict=True):
         axes.text(x, y, name, ha="center", va="center", fontsize=6.5, zorder=5)
-    low, high = places[:, :2].min(axis=0), places[:, :2].max(axis=0)
+    low, high = places.min(axis=0), places.max(axis=0)
     margin = 0.12 * max(float((high - low).max()), 1e-9)
     axes.set(xlim=(low[0] - margin, high[0] + margin), ylim=(low[1] - margin, high[1] + margin), aspect="equal")
     axes.set_title(f"the {int((flat[order] > 0).sum())} largest, seen from above (front is up)", fontsize=8.5,

@@ -221,6 +221,9 @@ def _largest(connections: Any, positions: Array, value: str, most: int) -> tuple
     for column in ("sender", "receiver", value):
         if column not in connections:
             raise InputError(f"connections has no column {column!r}; use cube.connections().")
+    sizes = {column: len(np.asarray(connections[column])) for column in ("sender", "receiver", value)}
+    if len(set(sizes.values())) > 1:
+        raise InputError(f"columns of connections differ in length: {sizes}; use cube.connections().")
     ends = np.stack([np.asarray(connections["sender"]), np.asarray(connections["receiver"])], axis=1)
     values = np.asarray(connections[value], dtype=np.float64)
     if positions.ndim != 2 or positions.shape[1] != 3 or (len(ends) and int(ends.max()) >= len(positions)):
