@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from spikeneuro import NeuroClassifier, energy, models
 from spikeneuro._files import writable, write_atomic
 from spikeneuro._random import scoped_seed
-from spikeneuro.data.splits import folds, inner_split, make_splitter
+from spikeneuro.data.splits import folds, make_splitter
 from spikeneuro.report import plots
 from spikeneuro.training import conversion_report, convert, correct_offsets, fold_batchnorm, with_qcfs
 from spikeneuro.training.conversion import ConvertedNetwork
@@ -114,10 +114,9 @@ def dementia(_: Path, seed: int) -> Iterator[Case]:
         X, y, people = data.X[fold.train], data.y[fold.train], subjects[fold.train]
         clf = NeuroClassifier("cnn2d", max_epochs=8, lr=1e-3, batch_size=32, random_state=seed)
         clf.fit(X, y, groups=people)
-        train, valid = inner_split(people, y, clf.validation_fraction, seed)
         labels = torch.as_tensor(np.searchsorted(clf.classes_, data.y))
         parts = [(clf.network_input(data.X[rows]), labels[rows]) for rows in
-                 (fold.train[train], fold.train[valid], fold.test)]  # fmt: skip
+                 (fold.train[clf.train_index_], fold.train[clf.validation_index_], fold.test)]  # fmt: skip
         yield Case("dementia", seed, fold.index, clf.net_.module_.eval(), *parts, subjects[fold.test], lambda x: x)
 
 
