@@ -260,7 +260,6 @@ class NeuCube(CubePlaces, CubeMaps, CubeNetworkSource, TransformerMixin, BaseEst
         self
             Ready for `predict`.
         """
-        check_choice(self.task, TASKS, "task")
         self._check_parameters()
         signals = self._signals(X, reset=True)
         targets = self._targets(y, len(signals))

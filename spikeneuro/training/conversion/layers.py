@@ -20,7 +20,7 @@ class IntegrateAndFire(LIF):
         u_t = v_{t-1} + x_t, \quad s_t = H(u_t \ge \theta), \quad v_t = u_t - \theta \, s_t,
         \quad v_0 = initial \cdot \theta
 
-    Under a constant input x, the spikes after T steps are
+    Under a constant input x and for ``initial`` not below 0, the spikes after T steps are
     :math:`\mathrm{clip}(\lfloor x T / \theta + initial \rfloor, 0, T)`: with ``initial=0.5`` the rate is x / θ, clipped
     to [0, 1] and rounded to the nearest multiple of 1 / T.
 
