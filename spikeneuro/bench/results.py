@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -184,8 +185,20 @@ def _lines(store: Store, run: Mapping[str, Any]) -> Iterable[dict[str, str]]:
             **context,
             "unit_predictions": units,
             "error": error[-1] if error else None,
+            "command": _anywhere(row.get("command")),
         }
         yield {name: _written(name, values.get(name)) for name in FIELDS}
+
+
+def _anywhere(command: str | None) -> str | None:
+    """The command without the folder it wrote to, which is a place on somebody's disk and changes no result."""
+    words = shlex.split(command or "")
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if "--out" not in (word, before) and not word.startswith("--out=")
+    ]
+    return shlex.join(kept) or None
 
 
 def _with_earlier(lines: Sequence[dict[str, str]], earlier: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spikeneuro import bench
 from spikeneuro.bench import compact
-from spikeneuro.bench.results import FIELDS, read_csv, summary_of, write_csv, write_results
+from spikeneuro.bench.results import FIELDS, _anywhere, read_csv, summary_of, write_csv, write_results
 from spikeneuro.bench.store import Store
 from spikeneuro.errors import DataNotFoundError, InputError
 from spikeneuro.evaluation import Predictions, summarise
@@ -266,6 +266,19 @@ def test_earlier_rows_of_other_data_are_not_kept(make_suite, tmp_path, params):
     bench.run(make_suite(other), tmp_path / "now", only="neighbour", progress=False)
     rows = read_csv(write_csv(tmp_path / "now", tmp_path / "results", keep=True))
     assert {row["candidate"]: row["status"] for row in rows} == {"logistic": "missing", "neighbour": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("spikeneuro run x --out /home/me/x --only 'a b*' --jobs 2", "spikeneuro run x --only 'a b*' --jobs 2"),
+        ("spikeneuro run x --jobs 2 --out=here", "spikeneuro run x --jobs 2"),
+        ("spikeneuro run x --jobs 2", "spikeneuro run x --jobs 2"),
+        (None, None),
+    ],
+)
+def test_commands_are_written_without_the_folder_of_their_results(given, written):
+    assert _anywhere(given) == written
 
 
 def test_results_need_files_of_ours(tmp_path):
