@@ -343,6 +343,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     given = parser.parse_args()
+    if given.max_steps < FEW:
+        parser.error(f"--max-steps must be at least {FEW}, the steps for which the method is chosen.")
     torch.set_num_threads(1)
     seeds = given.seeds or {"digits": [0], "dementia": [0, 1, 2]}[given.case]
     load = {"digits": digits, "dementia": dementia}[given.case]
