@@ -259,7 +259,8 @@ class RewardSTDPClassifier(ClassifierMixin, BaseEstimator):
         check_choice(self.reward, REWARDS, "reward")
 
     def _signals(self, X: ArrayLike, *, reset: bool) -> Array:
-        given = np.asarray(X)
+        with user_errors():
+            given = np.asarray(X)
         signals = as_signals(given[..., np.newaxis] if given.ndim == 2 else given)
         if reset:
             self.n_chans_ = signals.shape[1]

@@ -143,9 +143,9 @@ def samples(n=20, times=60):
     "readout",
     [
         None, DeSNN(ties="min", first_rank=1, vote="gaussian"), DeSNN(ties="index", vote="uniform", n_neighbors=5),
-        LogisticRegression(),
+        DeSNN(vote="relative"), LogisticRegression(),
     ],
-    ids=["dense ranks", "gaussian", "uniform", "logistic"],
+    ids=["dense ranks", "gaussian", "uniform", "relative", "logistic"],
 )  # fmt: skip
 @pytest.mark.parametrize("options", [{}, {"encoder": "bsa"}, {"negative": "none"}], ids=["delta", "bsa", "no twins"])
 def test_network_computes_what_the_estimator_does(readout, options):

@@ -153,6 +153,8 @@ def test_wrong_data_are_named():
         small().fit(X, y[:20])
     with pytest.raises(InputError, match="has 11 channels, but the classifier was fitted on 12"):
         small(epochs=1).fit(X, y).predict(X[:, :11])
+    with pytest.raises(InputError, match="inhomogeneous"):
+        small().fit([np.zeros((2, 5)), np.zeros((2, 6))], [0, 1])
     with pytest.raises(InputError, match="'poool'"):
         create("reward-stdp", n_chans=1, n_times=12, n_outputs=3, poool=2)
 
