@@ -293,7 +293,8 @@ def _run_row(suite: Suite, jobs: int, threads: int) -> dict[str, Any]:
 def command_line() -> str:
     """The command this process was started with, its program without folder."""
     program, *arguments = sys.argv or ["python"]
-    return shlex.join([Path(program).name or "python", *arguments])
+    words = [Path(program).name or "python"]
+    return shlex.join([*(["python", "-m", "spikeneuro.cli"] if words == ["cli.py"] else words), *arguments])
 
 
 def _now() -> str:

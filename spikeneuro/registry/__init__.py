@@ -10,7 +10,7 @@ from spikeneuro.registry.networks import NETWORKS
 from spikeneuro.registry.pipelines import PIPELINES
 from spikeneuro.registry.row import Inputs, ModelEntry
 
-__all__ = ["INPUTS_OF_MODALITY", "MODELS", "Inputs", "ModelEntry", "entry", "names"]
+__all__ = ["INPUTS_OF_MODALITY", "MODELS", "ModelEntry", "entry", "names"]
 
 #: What kind of input a recording of each modality is for a model.
 INPUTS_OF_MODALITY: dict[str, Inputs] = {
