@@ -12,7 +12,8 @@ from spikeneuro._several import take
 from spikeneuro._validation import check_number, suggestion
 from spikeneuro.bench import estimators, measure
 from spikeneuro.bench.sources import load_recordings
-from spikeneuro.bench.suite import Candidate, DataSource, Experiment, find_suite, load_suite
+from spikeneuro.bench.suite import Candidate, DataSource, Experiment, load_suite
+from spikeneuro.bench.suite_files import find_suite
 from spikeneuro.data import Recordings
 from spikeneuro.errors import InputError
 

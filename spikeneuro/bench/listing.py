@@ -15,7 +15,7 @@ from rich.table import Table
 from spikeneuro import registry
 from spikeneuro._version import __version__
 from spikeneuro.bench.reading import read_yaml
-from spikeneuro.bench.suite import known_suites
+from spikeneuro.bench.suite_files import known_suites
 from spikeneuro.bench.variants import variant_names
 from spikeneuro.errors import InputError
 

@@ -23,7 +23,8 @@ from spikeneuro.bench.cell import Outcome, run_cell, versions
 from spikeneuro.bench.plan import Cell, Plan, make_plan
 from spikeneuro.bench.progress import Reporter, Silent
 from spikeneuro.bench.store import FILE_NAME, Store, locked
-from spikeneuro.bench.suite import Suite, find_suite, load_suite
+from spikeneuro.bench.suite import Suite, load_suite
+from spikeneuro.bench.suite_files import find_suite
 from spikeneuro.bench.summaries import summary
 from spikeneuro.errors import InputError
 

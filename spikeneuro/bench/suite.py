@@ -10,10 +10,8 @@ from spikeneuro._validation import suggestion
 from spikeneuro.bench.pretraining import Pretraining, read_pretraining
 from spikeneuro.bench.reading import Document, Reader, read_yaml
 from spikeneuro.bench.variants import with_variant
-from spikeneuro.errors import InputError
 
 TASKS = ("classification", "regression", "steps")
-BUILT_IN = Path(__file__).parent / "suites"
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ def load_suite(path: str | Path, variant: str | None = None, *, shuffle_labels: 
 
     Examples
     --------
-    >>> from spikeneuro.bench.suite import find_suite, load_suite
+    >>> from spikeneuro.bench import find_suite, load_suite
     >>> load_suite(find_suite("demo")).name
     'demo'
     """
@@ -232,41 +230,6 @@ def load_suite(path: str | Path, variant: str | None = None, *, shuffle_labels: 
     )
     top.finish()
     return suite
-
-
-def find_suite(name: str | Path) -> Path:
-    """Path of a suite given as a path, or by its name in ``./benchmarks/suites`` or among the built-in ones.
-
-    Parameters
-    ----------
-    name : path-like
-        A YAML file, or a name of `known_suites`.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    InputError
-        If there is none; the message offers the nearest name.
-    """
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
-            raise InputError(f"there is no suite file {path}; known suites: {', '.join(sorted(known_suites()))}.")
-        return path
-    known = known_suites()
-    if str(name) not in known:
-        raise InputError(f"unknown suite {str(name)!r}; {suggestion(str(name), known)}")
-    return known[str(name)]
-
-
-def known_suites() -> dict[str, Path]:
-    """Suites by name: those in ``./benchmarks/suites``, then the built-in ones."""
-    folders = (BUILT_IN, Path("benchmarks") / "suites")
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def _candidate(reader: Reader) -> Candidate:

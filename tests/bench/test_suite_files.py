@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from spikeneuro.bench.suite import find_suite, known_suites, load_suite
+from spikeneuro.bench.suite import load_suite
+from spikeneuro.bench.suite_files import find_suite, known_suites
 from spikeneuro.bench.variants import deep_merge
 from spikeneuro.errors import DataNotFoundError, InputError
 
