@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from sklearn.calibration import calibration_curve
@@ -20,8 +20,10 @@ from spikeneuro.evaluation.calibration import (
 @given(seed=st.integers(0, 2**16), n=st.integers(2, 200), strategy=st.sampled_from(["uniform", "quantile"]))
 @settings(max_examples=60, deadline=None)
 def test_curve_against_scikit_learn(seed, n, strategy):
+    # Samples on the edge of a bin only where edges are exact: rounding decides between quantiles, and with one sample
+    # more than a multiple of five some quantiles are samples.
+    assume(strategy == "uniform" or (n - 1) % 5)
     rng = np.random.default_rng(seed)
-    # Ties on the edge of a bin only where edges are exact: rounding decides between quantiles.
     p = np.round(rng.random(n), 2) if strategy == "uniform" else rng.random(n)
     event = (rng.random(n) < p).astype(int)
     event[:2] = 0, 1

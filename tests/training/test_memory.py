@@ -19,7 +19,7 @@ from spikeneuro.errors import InputError
 from spikeneuro.nn import LIF, RateReadout, Recompute
 from spikeneuro.training.memory import Step, follow
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "speed" / "memory.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "memory" / "run.py"
 
 
 def network(name, times, **options):
