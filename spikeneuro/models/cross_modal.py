@@ -24,6 +24,7 @@ from spikeneuro.models.cross_modal_inputs import (
     without_gaps,
 )
 from spikeneuro.models.inputs import check_dropout, check_odd, check_sfreq, check_sizes
+from spikeneuro.models.spiking import binned_rates
 from spikeneuro.nn import CrossModalAttention, EventLinear, OverTime
 from spikeneuro.nn.cross_modal_attention import scaled_in_time
 
@@ -245,7 +246,7 @@ class CrossModalNetwork(nn.Module):
             for name, shape in self._shapes.items()
         ]
         fused = self.fused(self.joint(torch.cat(whole, dim=2)))
-        return self.head(self.dropout(self._rates(fused)))
+        return self.head(self.dropout(binned_rates(fused, self.n_bins)))
 
     def _received(self, x: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
         """Inputs with absent samples made zero, and which samples have each (None: all)."""
@@ -331,19 +332,15 @@ class CrossModalNetwork(nn.Module):
 
     def _late(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor | None]) -> Tensor:
         """Mean of the logits of the modalities that a sample has."""
-        logits = [self.heads[name](self.dropout(self._rates(spikes))) for name, spikes in features.items()]
+        logits = [
+            self.heads[name](self.dropout(binned_rates(spikes, self.n_bins))) for name, spikes in features.items()
+        ]
         masks = [present[name] for name in features]
         if all(mask is None for mask in masks):
             return torch.stack(logits).mean(dim=0)
         whole = torch.ones_like(logits[0][:, 0])
         weight = torch.stack([whole if mask is None else mask.to(whole.dtype) for mask in masks])
         return (torch.stack(logits) * weight.unsqueeze(2)).sum(dim=0) / weight.sum(dim=0).unsqueeze(1)
-
-    def _rates(self, spikes: Tensor) -> Tensor:
-        """Mean per feature and bin, (batch, features * n_bins); what does not fill a bin at the end is left."""
-        length = self.n_steps // self.n_bins
-        bins = spikes[: self.n_bins * length].flatten(2).unflatten(0, (self.n_bins, length)).mean(dim=1)
-        return bins.permute(1, 2, 0).flatten(1)
 
 
 def _check(layout: Layout, n_outputs: int) -> None:

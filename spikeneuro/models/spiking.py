@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from spikeneuro import encoders
 from spikeneuro._validation import check_choice
@@ -48,6 +48,16 @@ def step_length(tau_unit: str, sfreq: float | None, encoder: Encoder) -> float:
         return 1.0
     rate = check_sfreq(sfreq, "time constants are in seconds (or count them in steps with tau_unit='steps')")
     return 1.0 / (rate * encoder.steps_per_sample)
+
+
+def binned_rates(spikes: Tensor, n_bins: int) -> Tensor:
+    """Mean of (steps, batch, *features) per feature and bin, (batch, features * n_bins).
+
+    Bins are of equal length; steps that do not fill one at the end are left out.
+    """
+    length = len(spikes) // n_bins
+    bins = spikes[: n_bins * length].flatten(2).unflatten(0, (n_bins, length)).mean(dim=1)  # (n_bins, batch, features)
+    return bins.permute(1, 2, 0).flatten(1)
 
 
 def unwrap(module: nn.Module) -> nn.Module:

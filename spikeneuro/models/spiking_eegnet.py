@@ -8,7 +8,7 @@ from spikeneuro._validation import check_choice
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
 from spikeneuro.models.inputs import check_dropout, check_sfreq, check_signal, check_sizes
-from spikeneuro.models.spiking import as_encoder, as_surrogate, log_spaced
+from spikeneuro.models.spiking import as_encoder, as_surrogate, binned_rates, log_spaced
 from spikeneuro.nn import LIF
 from spikeneuro.ops.surrogates import Surrogate
 
@@ -127,8 +127,8 @@ class SpikingEEGNet(nn.Module):
         rate = self.sfreq * self.encoder.steps_per_sample
         kernel = kernel_length or self._default_kernel(rate)
         pool = pool_size or max(1, round(rate / POOLED_RATE))
-        self.bin_length = self.encoder.n_steps(n_times) // pool // n_bins
-        if self.bin_length < 1:
+        bin_length = self.encoder.n_steps(n_times) // pool // n_bins
+        if bin_length < 1:
             raise InputError(
                 f"spiking-eegnet needs n_times of at least {math.ceil(pool * n_bins / self.encoder.steps_per_sample)} "
                 f"at {self.sfreq:g} Hz for {n_bins} bins, got {n_times}; use longer windows or fewer bins."
@@ -174,13 +174,7 @@ class SpikingEEGNet(nn.Module):
         spikes = self.first(current.permute(2, 0, 1))  # (steps, batch, maps)
         pooled = self.dropout(self.pool(spikes.permute(1, 2, 0)))
         spikes = self.second(self.separable(pooled).permute(2, 0, 1))
-        return self.readout(self.dropout(self._rates(spikes)))
-
-    def _rates(self, spikes: Tensor) -> Tensor:
-        """Firing rates per map and bin, (batch, maps * n_bins)."""
-        whole = spikes[: self.n_bins * self.bin_length]
-        rates = whole.unflatten(0, (self.n_bins, self.bin_length)).mean(dim=1)  # (n_bins, batch, maps)
-        return rates.permute(1, 2, 0).flatten(1)
+        return self.readout(self.dropout(binned_rates(spikes, self.n_bins)))
 
 
 def _spatial_first(channels: int, n_filters: int, depth: int, kernel: int) -> nn.Sequential:

@@ -9,7 +9,7 @@ from spikeneuro._validation import check_number
 from spikeneuro.encoders import Encoder
 from spikeneuro.errors import InputError
 from spikeneuro.models.inputs import as_span, check_dropout, check_sfreq, check_signal, check_sizes
-from spikeneuro.models.spiking import as_encoder, as_surrogate, log_spaced
+from spikeneuro.models.spiking import as_encoder, as_surrogate, binned_rates, log_spaced
 from spikeneuro.nn import LIF, EventLinear
 from spikeneuro.ops.surrogates import Surrogate
 
@@ -130,8 +130,8 @@ class SpikingFilterBank(nn.Module):
         check_sizes(stride=stride)
         kernel = self._kernel_length(check_number(kernel_duration, "kernel_duration", low=0.0, closed="neither"))
         n_steps, channels = self.encoder.n_steps(n_times), self.encoder.out_features(n_chans)
-        self.bin_length = math.ceil(n_steps / stride) // n_bins
-        if n_steps < kernel or self.bin_length < 1:
+        bin_length = math.ceil(n_steps / stride) // n_bins
+        if n_steps < kernel or bin_length < 1:
             needed = max(kernel, stride * (n_bins - 1) + 1)
             raise InputError(
                 f"spiking-filter-bank needs n_times of at least {math.ceil(needed / self.encoder.steps_per_sample)} at "
@@ -191,6 +191,4 @@ class SpikingFilterBank(nn.Module):
         spikes = self.first(self.gain * power + self.offset)
         current = self.mixture(spikes)
         spikes = self.second(self.norm(current.flatten(0, 1)).view_as(current))
-        whole = spikes[: self.n_bins * self.bin_length]
-        rates = whole.unflatten(0, (self.n_bins, self.bin_length)).mean(dim=1)  # (n_bins, batch, hidden)
-        return self.readout(self.dropout(rates.permute(1, 2, 0).flatten(1)))
+        return self.readout(self.dropout(binned_rates(spikes, self.n_bins)))
